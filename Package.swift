@@ -1,0 +1,97 @@
+// swift-tools-version: 6.2
+// The house of Trivet: who exists, where it lives, and who may import whom. The same arrows are
+// drawn in Sources/README.md and enforced from the import lines by Tests/ArchitectureTests.
+// There are no package dependencies, and there will be none.
+
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+/// A module of the host: `Sources/<name>`.
+func module(_ name: String, uses: [Target.Dependency]) -> Target {
+    .target(
+        name: name, dependencies: uses, path: "Sources/\(name)", swiftSettings: strict)
+}
+
+/// A bundled plugin: `Plugins/<folder>`, built into `libtrivet-<name>.so`, by which name the host
+/// finds it beside its own binary. It sees the SDK only.
+struct Bundled {
+    let name: String
+    let module: String
+    let folder: String
+
+    var target: Target {
+        .target(
+            name: module, dependencies: ["CTrivet", "TrivetPlugin"], path: "Plugins/\(folder)",
+            swiftSettings: strict)
+    }
+    var product: Product {
+        .library(name: "trivet-\(name)", type: .dynamic, targets: [module])
+    }
+}
+
+let plugins: [Bundled] = [
+    Bundled(name: "round-robin", module: "RoundRobinPlugin", folder: "RoundRobin"),
+    Bundled(name: "octopus", module: "OctopusPlugin", folder: "Octopus"),
+    Bundled(name: "http", module: "HTTPCheckPlugin", folder: "HTTPCheck"),
+    Bundled(name: "tcp", module: "TCPCheckPlugin", folder: "TCPCheck"),
+]
+
+/// Tests of one module: `Tests/<name>`. Never depends on a plugin: two of them in one process would
+/// export the same symbol.
+func tests(_ name: String, uses: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(
+        name: name, dependencies: uses, path: "Tests/\(name)", exclude: exclude,
+        swiftSettings: strict)
+}
+
+let package = Package(
+    name: "trivet",
+    products: [
+        .executable(name: "trivet", targets: ["trivet"]),
+        .library(name: "TrivetPlugin", targets: ["TrivetPlugin"]),
+    ] + plugins.map(\.product),
+    targets: [
+        // What a plugin sees.
+        .target(name: "CTrivet", path: "SDK/CTrivet"),
+        .target(
+            name: "TrivetPlugin", dependencies: ["CTrivet"], path: "SDK/TrivetPlugin",
+            swiftSettings: strict),
+
+        // The host, from the ground up.
+        .target(name: "CLinux", path: "Sources/CLinux"),
+        module("Base", uses: []),
+        module("Config", uses: ["Base"]),
+        module("Net", uses: ["Base", "CLinux"]),
+        module("HTTP", uses: ["Base"]),
+        module("Balance", uses: ["Base", "CTrivet"]),
+        module("Loading", uses: ["Balance", "Base", "CLinux", "CTrivet"]),
+        module("Proxy", uses: ["Net", "HTTP", "Balance", "Loading", "Config", "Base"]),
+        .executableTarget(
+            name: "trivet",
+            dependencies: [
+                "Proxy", "Net", "HTTP", "Balance", "Loading", "Config", "Base", "CLinux",
+            ],
+            path: "Sources/trivet", swiftSettings: strict),
+
+        // What proves it.
+        .target(
+            name: "TestKit", dependencies: ["Base", "CLinux"], path: "Tests/TestKit",
+            swiftSettings: strict),
+        tests("ArchitectureTests", uses: ["TestKit"]),
+        tests("BaseTests", uses: ["Base"]),
+        tests("ConfigTests", uses: ["Config", "Base"]),
+        tests("HTTPTests", uses: ["HTTP", "Base"]),
+        tests("NetTests", uses: ["Net", "Base", "CLinux"]),
+        tests("BalanceTests", uses: ["Balance", "Base", "CTrivet"]),
+        tests("PluginTests", uses: ["Loading", "Balance", "Base", "CTrivet", "TestKit"]),
+        tests("ProxyTests", uses: ["Proxy", "Net", "HTTP", "Config", "Base"]),
+        tests("Scenarios", uses: ["TestKit", "Base", "CLinux"]),
+    ] + plugins.map(\.target),
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c11
+)

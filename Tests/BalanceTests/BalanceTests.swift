@@ -1,0 +1,1 @@
+// BalanceTests: being built.

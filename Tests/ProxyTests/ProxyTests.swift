@@ -1,0 +1,1 @@
+// ProxyTests: being built.
