@@ -1,1 +1,0 @@
-// Base: being built.
