@@ -28,7 +28,8 @@ package enum HostPort: Equatable, Hashable, Sendable, CustomStringConvertible {
             else { return nil }
             self = .ip(address, port: port)
         } else if let address = IPAddress(String(host)) {
-            guard !host.utf8.contains(UInt8(ascii: ":")) else { return nil }  // brackets are missing
+            // IPv6 without brackets would be ambiguous.
+            guard !host.utf8.contains(UInt8(ascii: ":")) else { return nil }
             self = .ip(address, port: port)
         } else {
             if host.hasSuffix(".") { host = host.dropLast() }
@@ -47,7 +48,8 @@ package enum HostPort: Equatable, Hashable, Sendable, CustomStringConvertible {
 
     package var description: String {
         switch self {
-        case .ip(let address, let port): address.isV4 ? "\(address):\(port)" : "[\(address)]:\(port)"
+        case .ip(let address, let port):
+            address.isV4 ? "\(address):\(port)" : "[\(address)]:\(port)"
         case .name(let name, let port): "\(name):\(port)"
         case .unix(let path): "unix:\(path)"
         }

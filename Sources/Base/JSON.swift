@@ -123,7 +123,8 @@ package enum JSON {
             _ tokens: [[UInt8]], _ wanted: Int?, depth: Int
         ) throws(Malformed) -> JSONValue {
             guard depth <= JSON.depthLimit else { throw Malformed() }
-            let token: [UInt8]? = if let wanted, wanted < tokens.count { tokens[wanted] } else { nil }
+            let token: [UInt8]? =
+                if let wanted, wanted < tokens.count { tokens[wanted] } else { nil }
             var found = JSONValue.missing
             at += 1
             skipSpace()

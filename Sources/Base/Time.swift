@@ -53,7 +53,8 @@ package struct Timestamp: Equatable, Sendable, CustomStringConvertible {
         let fromMarch = (5 * ofYear + 2) / 153
         let month = fromMarch < 10 ? fromMarch + 3 : fromMarch - 9
         return (
-            yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, ofYear - (153 * fromMarch + 2) / 5 + 1
+            yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month,
+            ofYear - (153 * fromMarch + 2) / 5 + 1
         )
     }
 
