@@ -93,5 +93,5 @@ let package = Package(
         tests("Scenarios", uses: ["TestKit", "Base", "CLinux"]),
     ] + plugins.map(\.target),
     swiftLanguageModes: [.v6],
-    cLanguageStandard: .c11
+    cLanguageStandard: .gnu11
 )
