@@ -106,6 +106,10 @@ static inline char **clinux_environment(void) {
     extern char **environ;
     return environ;
 }
+extern int pthread_setname_np(pthread_t, const char *);
+static inline int clinux_set_thread_name(pthread_t thread, const char *name) {
+    return pthread_setname_np(thread, name);
+}
 static inline int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 static inline pid_t clinux_gettid(void) { return (pid_t)syscall(SYS_gettid); }
 static inline int clinux_wifexited(int status) { return WIFEXITED(status); }
