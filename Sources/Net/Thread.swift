@@ -34,11 +34,11 @@ package struct Thread {
             }, start.toOpaque())
         unsafe pthread_sigmask(SIG_SETMASK, &before, nil)
         guard code == 0 else {
-            unsafe start.release()
+            start.release()
             throw SystemError(call: "pthread_create", code: code)
         }
         self.handle = handle
-        _ = unsafe clinux_set_thread_name(handle, name)
+        _ = clinux_set_thread_name(handle, name)
     }
 
     /// Waits for its end. Call once.

@@ -157,12 +157,18 @@ extension Worker {
     private mutating func release(_ index: UInt32) {
         var exchange = exchanges.remove(index)
         if exchange.note != .max {
-            let client = clients.at(exchange.client)
-            log.write(
-                exchange, client: client.it.address, pool: shared.poolNames[Int(exchange.pool)],
-                node: shared.nodeNames(Int(exchange.pool), exchange.node),
-                strategy: exchange.strategy, names: shared.strategyNames[Int(exchange.pool)],
-                now: now)
+            let names = shared.names[Int(exchange.pool)]
+            let line = LogLine(
+                client: clients[exchange.client].address, pool: names.pool,
+                node: names.node(exchange.node), strategy: names.strategy(exchange.strategy),
+                status: exchange.status, wasCut: exchange.wasCut,
+                attempts: exchange.attempt + (exchange.node == .max ? 0 : 1),
+                received: exchange.up.moved, sent: exchange.down.moved,
+                connect: exchange.connectNs,
+                firstByte: exchange.firstByteAt > 0
+                    ? exchange.firstByteAt &- exchange.startedAt : 0,
+                total: now &- exchange.startedAt)
+            log.write(exchange.note, line)
         }
         exchange.up.end(&kit)
         exchange.down.end(&kit)

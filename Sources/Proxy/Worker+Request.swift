@@ -58,7 +58,9 @@ extension Worker {
         client.it.phase = .exchange
         client.it.exchange = made.index
         if log.isOn {
-            exchanges.at(made.index).it.note = log.note(bytes, requestHead)
+            exchanges.at(made.index).it.note = log.note(
+                method: bytes.extracting(requestHead.methodRange.indices),
+                target: bytes.extracting(requestHead.target.indices))
         }
         pickAndConnect(made.index, headIsParsed: true)
     }
