@@ -52,7 +52,7 @@ struct ChunkedDecoderTests {
         ("00005\r\nhello\r\n0\r\n\r\n", "hello", ""),
         ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n", ""),
         ("1;a\r\nx\r\n0;b=c\r\n\r\n", "x", ""),
-        ("1;a=b;c=\"d;\\\"\r\nx\r\n0\r\n\r\n".replacing("\\\"\r", with: "\\\"\"\r"), "x", ""),
+        ("1;a=b;c=\"d;\\\"\"\r\nx\r\n0\r\n\r\n", "x", ""),
         ("1 ; a = \"\u{E9} \t\" ; b\t= c\r\nx\r\n0\r\n\r\n", "x", ""),
         ("1\t;a\r\nx\r\n0\r\n\r\n", "x", ""),
         ("1\r\nx\r\n0\r\nA: b\r\nC:d \r\n\r\n", "x", "A: b\r\nC:d \r\n"),
@@ -74,7 +74,8 @@ struct ChunkedDecoderTests {
             for first in 0...bytes.count {
                 for second in first...bytes.count {
                     let cut = Decoded([
-                        Array(bytes[..<first]), Array(bytes[first..<second]), Array(bytes[second...]),
+                        Array(bytes[..<first]), Array(bytes[first..<second]),
+                        Array(bytes[second...]),
                     ])
                     guard text(cut.payload) == payload, cut.trailers == trailers, cut.rest == []
                     else {
@@ -91,26 +92,30 @@ struct ChunkedDecoderTests {
         }
     }
 
-    @Test(
-        "a body that two readers could cut at different places is refused, however it arrives",
-        arguments: [
+    @Test("a body that two readers could cut at different places is refused, however it arrives")
+    func refused() {
+        let inputs = [
             "\r\n", "x\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", " 1\r\n", "\t1\r\n", ";a\r\n", "g\r\n",
-            "1 \r\nx", "1\t\r\nx", "1 1\r\n", "1\nx\n0\n\n", "1\r\rx", "1\rx", "1\r\nxy", "1\r\nx\n",
+            "1 \r\nx", "1\t\r\nx", "1 1\r\n", "1\nx\n0\n\n", "1\r\rx", "1\rx", "1\r\nxy",
+            "1\r\nx\n",
             "1\r\nx\rx", "1\r\nx0\r\n", "1\r\nx\r\n\r\n", "1,\r\n", "1_0\r\n", "1.0\r\n", "1h\r\n",
             "8000000000000000\r\n", "ffffffffffffffff\r\n", "10000000000000000\r\n",
             "100000000000000000000\r\n", "1;\r\n", "1;=\r\n", "1;a=\r\n", "1;;a\r\n", "1;a b\r\n",
-            "1;a\nx\r\n", "1;a\rX\r\n", "1;a=\"b\r\n", "1;a=\"b\nc\"\r\n", "1;a=\"b\"c\r\n", "1;a=b c\r\n",
+            "1;a\nx\r\n", "1;a\rX\r\n", "1;a=\"b\r\n", "1;a=\"b\nc\"\r\n", "1;a=\"b\"c\r\n",
+            "1;a=b c\r\n",
             "1;a=\"\u{0}\"\r\n", "1;a=\"\\\r\"\r\n", "1;\u{E9}\r\n", "1;a=\u{7F}\r\n", "1;a \r\n",
             "0\r\n\n", "0\r\n\rX", "0\n\r\n", "0\r\nA b\r\n\r\n", "0\r\n A: b\r\n\r\n",
             "0\r\nA : b\r\n\r\n", "0\r\nA: b\r\n c\r\n\r\n", "0\r\nA: b\n\r\n", "0\r\n: b\r\n\r\n",
-            "0\r\nGET / HTTP/1.1\r\n", "0;a=\"\r\n\r\n\"\r\n", "\u{0}1\r\n", "1\u{0}\r\n", "\u{B2}\r\n",
+            "0\r\nGET / HTTP/1.1\r\n", "0;a=\"\r\n\r\n\"\r\n", "\u{0}1\r\n", "1\u{0}\r\n",
+            "\u{B2}\r\n",
             "1\u{B}\r\n", "3\r\nabcd\r\n0\r\n\r\n",
-        ])
-    func refused(body: String) {
-        let bytes = latin(body)
-        let whole = Decoded([bytes])
-        #expect(whole.fault?.status == 400)
-        #expect(Decoded(bytes.map { [$0] }) == whole)
+        ]
+        for body in inputs {
+            let bytes = latin(body)
+            let whole = Decoded([bytes])
+            #expect(whole.fault?.status == 400, "\(body)")
+            #expect(Decoded(bytes.map { [$0] }) == whole, "\(body)")
+        }
     }
 
     @Test("sizes up to 2^63-1 are followed")
@@ -123,7 +128,8 @@ struct ChunkedDecoderTests {
         decoder.skip(decoder.remainingInChunk - 1)
         #expect(decoder.next(latin("c\r\n0\r\n\r\n").span) == .data(ByteRange(0, 1), consumed: 1))
         #expect(
-            decoder.next(latin("\r\n0\r\n\r\n").span) == .end(trailers: ByteRange(5, 5), consumed: 7))
+            decoder.next(latin("\r\n0\r\n\r\n").span)
+                == .end(trailers: ByteRange(5, 5), consumed: 7))
     }
 
     @Test("payload that went past by splice is accounted for")
@@ -156,7 +162,8 @@ struct ChunkedDecoderTests {
         }
     }
 
-    @Test("extensions are bounded, by line and in all, so that they cannot keep us busy for nothing")
+    @Test(
+        "extensions are bounded, by line and in all, so that they cannot keep us busy for nothing")
     func extensions() {
         func chunk(_ extensionLength: Int, data: Int = 1) -> String {
             String(data, radix: 16) + ";" + String(repeating: "a", count: extensionLength) + "\r\n"

@@ -9,7 +9,8 @@ struct MethodTests {
         let names: [(String, Method)] = [
             ("GET", .get), ("HEAD", .head), ("POST", .post), ("PUT", .put), ("DELETE", .delete),
             ("CONNECT", .connect), ("OPTIONS", .options), ("TRACE", .trace), ("PATCH", .patch),
-            ("get", .other), ("GETS", .other), ("M-SEARCH", .other), ("POSt", .other), ("X", .other),
+            ("get", .other), ("GETS", .other), ("M-SEARCH", .other), ("POSt", .other),
+            ("X", .other),
         ]
         for (name, method) in names {
             let bytes = latin(name)

@@ -58,7 +58,8 @@ private let interesting: [UInt8] = [
 ]
 private let snippets = [
     "\r\n", "\n", " ", "\r\n ", "Host: b\r\n", "Content-Length: 4\r\n", "chunked", ", ",
-    "Transfer-Encoding: chunked\r\n", "Connection: x, host\r\n", "\r\n\r\n", "Upgrade: websocket\r\n",
+    "Transfer-Encoding: chunked\r\n", "Connection: x, host\r\n", "\r\n\r\n",
+    "Upgrade: websocket\r\n",
     "0\r\n\r\n", ";a=b", "\t", "Expect: 100-continue\r\n", "HTTP/1.0", "http://c",
 ].map(latin)
 

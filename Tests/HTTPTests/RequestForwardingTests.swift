@@ -27,7 +27,8 @@ struct RequestForwardingTests {
         #expect(
             forwarded(
                 "GET / HTTP/1.1\r\nA:b\r\nB:\tc\r\nC:  d e \r\nHost:a\r\nD: f\t\r\nE: g\r\n\r\n")
-                == "GET / HTTP/1.1\r\nHost: a\r\nA: b\r\nB: c\r\nC: d e\r\nD: f\r\nE: g\r\n" + added()
+                == "GET / HTTP/1.1\r\nHost: a\r\nA: b\r\nB: c\r\nC: d e\r\nD: f\r\nE: g\r\n"
+                + added()
         )
     }
 

@@ -32,7 +32,8 @@ struct RequestHeadTests {
     @Test("a request is incomplete at every byte before its last, and never invalid on the way")
     func everyPrefix() {
         let bytes = latin(
-            "\r\n\r\nPOST http://a/b?c HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX: \u{E9}\r\n\r\n")
+            "\r\n\r\nPOST http://a/b?c HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX: \u{E9}\r\n\r\n"
+        )
         for length in 0..<bytes.count {
             #expect(Request(Array(bytes[..<length])).outcome == .incomplete, "\(length)")
         }
@@ -56,16 +57,18 @@ struct RequestHeadTests {
         #expect(Request("").outcome == .incomplete)
     }
 
-    @Test(
-        "a malformed request line is refused as soon as it shows",
-        arguments: [
-            "\u{16}\u{3}\u{1}", " ", "\u{0}", "GET\t", "GET/ HTTP/1.1\r\n", "(", "GET  / HTTP/1.1\r\n",
+    @Test("a malformed request line is refused as soon as it shows")
+    func malformedLine() {
+        let inputs = [
+            "\u{16}\u{3}\u{1}", " ", "\u{0}", "GET\t", "GET/ HTTP/1.1\r\n", "(",
+            "GET  / HTTP/1.1\r\n",
             "GET /  HTTP/1.1\r\n", "GET /\r\n", "GET / \r\n", "GET / HTTP/1.1 \r\n", "GET\r\n",
             "GET / HTTP/1.1\n", "GET / HTTP/1.1\rHost", "G\u{C9}T / ", "GET / HTTP/1.1\r\r\n",
             "GET /\u{0B}", "GET /a b HTTP/1.1\r\n", "GET /\n", "{", "\u{80}\u{2E}", "GET \t/ ",
-        ])
-    func malformedLine(start: String) {
-        #expect(Request(start).status == 400)
+        ]
+        for start in inputs {
+            #expect(Request(start).status == 400, "\(start)")
+        }
     }
 
     @Test("methods that are not known go on, endless ones do not")
@@ -265,7 +268,8 @@ struct RequestHeadTests {
     func reuse() {
         let first = latin(
             "OPTIONS http://b/c HTTP/1.1\r\nHost: a\r\nConnection: close, upgrade, x\r\nX: 1\r\n"
-                + "Upgrade: h2c\r\nMax-Forwards: 3\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+                + "Upgrade: h2c\r\nMax-Forwards: 3\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+        )
         let second = latin("GET / HTTP/1.0\r\nConnection: keep-alive\r\nX: 1\r\n\r\n")
         var head = RequestHead()
         #expect(head.parse(first.span) == .complete(length: first.count))
