@@ -77,7 +77,9 @@ package struct ChunkedDecoder: Sendable {
                 line = 0
                 size = 0
             case .sizeEnd:
-                guard byte == lineFeed else { return fail("a chunk size that does not end in CRLF") }
+                guard byte == lineFeed else {
+                    return fail("a chunk size that does not end in CRLF")
+                }
                 guard chargeLine() else { return fail("more chunk extensions than are accepted") }
                 remainingInChunk = size
                 state = size == 0 ? .trailers : .data
