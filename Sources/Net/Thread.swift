@@ -37,8 +37,8 @@ package struct Thread {
             unsafe start.release()
             throw SystemError(call: "pthread_create", code: code)
         }
-        self.handle = unsafe UInt(handle)
-        _ = clinux_set_thread_name(handle, name)
+        self.handle = UInt(handle)
+        _ = unsafe clinux_set_thread_name(handle, name)
     }
 
     /// Waits for its end. Call once.
