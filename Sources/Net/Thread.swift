@@ -6,7 +6,7 @@ import Glibc
 /// A started thread.
 @safe
 package struct Thread {
-    private let handle: pthread_t
+    private let handle: UInt
 
     private final class Start {
         let body: @Sendable () -> Void
@@ -34,13 +34,13 @@ package struct Thread {
             }, start.toOpaque())
         unsafe pthread_sigmask(SIG_SETMASK, &before, nil)
         guard code == 0 else {
-            start.release()
+            unsafe start.release()
             throw SystemError(call: "pthread_create", code: code)
         }
-        self.handle = handle
+        self.handle = unsafe UInt(handle)
         _ = clinux_set_thread_name(handle, name)
     }
 
     /// Waits for its end. Call once.
-    package func join() { _ = unsafe pthread_join(handle, nil) }
+    package func join() { _ = pthread_join(pthread_t(handle), nil) }
 }
