@@ -83,6 +83,7 @@ let package = Package(
         .target(
             name: "TestKit", dependencies: ["Base", "CLinux"], path: "Tests/TestKit",
             swiftSettings: strict),
+        .target(name: "CAllocations", path: "Tests/Allocations"),
         tests("ArchitectureTests", uses: []),
         tests("BaseTests", uses: ["Base"]),
         tests("ConfigTests", uses: ["Config", "Base"]),
@@ -90,7 +91,7 @@ let package = Package(
         tests("NetTests", uses: ["Net", "Base", "CLinux"]),
         tests("BalanceTests", uses: ["Balance", "Base", "CTrivet"]),
         tests("PluginTests", uses: ["Loading", "Balance", "Base", "CTrivet", "TestKit"]),
-        tests("ProxyTests", uses: ["Proxy", "Net", "HTTP", "Balance", "Config", "Base", "CLinux"]),
+        tests("ProxyTests", uses: ["Proxy", "Net", "HTTP", "Balance", "Config", "Base", "CLinux", "CTrivet", "CAllocations"]),
         tests("Scenarios", uses: ["TestKit", "Base", "CLinux"]),
     ] + plugins.map(\.target),
     swiftLanguageModes: [.v6],

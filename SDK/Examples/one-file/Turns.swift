@@ -1,3 +1,5 @@
+// A whole strategy in one file; SDK/README.md says how to build it with one command.
+
 import TrivetPlugin
 
 /// Every ready node in its turn, exact across workers.
