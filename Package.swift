@@ -54,7 +54,10 @@ let package = Package(
     products: [
         .executable(name: "trivet", targets: ["trivet"]),
         .library(name: "TrivetPlugin", targets: ["TrivetPlugin"]),
-    ] + plugins.map(\.product),
+    ] + plugins.map(\.product) + [
+        // For the tests alone: a plugin with every facet of the SDK.
+        .library(name: "fixture-facets", type: .dynamic, targets: ["FacetsFixture"])
+    ],
     targets: [
         // What a plugin sees.
         .target(name: "CTrivet", path: "SDK/CTrivet"),
@@ -90,6 +93,9 @@ let package = Package(
         tests("BalanceTests", uses: ["Balance", "Base", "CTrivet"]),
         tests("PluginTests", uses: ["Loading", "Balance", "Base", "CTrivet", "TestKit"]),
         tests("ProxyTests", uses: ["Proxy", "Net", "HTTP", "Config", "Base"]),
+        .target(
+            name: "FacetsFixture", dependencies: ["CTrivet", "TrivetPlugin"],
+            path: "Tests/Fixtures/Facets", swiftSettings: strict),
         tests("Scenarios", uses: ["TestKit", "Base", "CLinux"]),
     ] + plugins.map(\.target),
     swiftLanguageModes: [.v6],

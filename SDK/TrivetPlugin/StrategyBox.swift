@@ -10,8 +10,7 @@ import CTrivet
 /// What `data` of a table points to.
 @safe
 private final class StrategyKind {
-    let make:
-        (UnsafePointer<trivet_strategy_setup>, Host) throws(Refusal) -> AnyStrategy
+    let make: (UnsafePointer<trivet_strategy_setup>, Host) throws(Refusal) -> AnyStrategy
 
     init<S: Strategy>(_: S.Type) {
         unsafe make = { setup, host throws(Refusal) in
