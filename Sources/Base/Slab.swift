@@ -22,6 +22,23 @@ package struct Handle: Equatable, Sendable {
     package static let none = Handle(index: .max, generation: .max)
 }
 
+/// A live element of a slab, at hand: looked up once an event, then used without looking again.
+/// The slab's memory stays until the slab goes; whoever holds a `Ref` across a `remove` may read a
+/// free slot, so it is kept for the length of one event only.
+@safe
+package struct Ref<Element: ~Copyable>: Copyable {
+    @usableFromInline let pointer: UnsafeMutablePointer<Element>
+
+    @inlinable init(_ pointer: UnsafeMutablePointer<Element>) { unsafe self.pointer = pointer }
+
+    /// The element itself, in place.
+    @inlinable
+    package var it: Element {
+        unsafeAddress { unsafe UnsafePointer(pointer) }
+        nonmutating unsafeMutableAddress { unsafe pointer }
+    }
+}
+
 /// A slab of move-only elements, owned by one thread.
 ///
 /// Inlinable, against the habit of this house: it is generic storage, and an unspecialised access
@@ -78,6 +95,14 @@ package struct Slab<Element: ~Copyable>: ~Copyable {
             assert(generations[Int(index)] & 1 == 1, "a free slot")
             return unsafe pointer(index)
         }
+    }
+
+    /// The same element as a reference, for code that touches it often or beside other storage of
+    /// the slab's owner.
+    @inlinable
+    package func at(_ index: UInt32) -> Ref<Element> {
+        assert(generations[Int(index)] & 1 == 1, "a free slot")
+        return unsafe Ref(pointer(index))
     }
 
     @inlinable

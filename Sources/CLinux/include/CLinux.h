@@ -4,24 +4,24 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-
+// _GNU_SOURCE is not defined here: it changes the layout that headers give to fd_set, and Swift then
+// sees two of them. What it would show is declared below, as glibc declares it.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <link.h>
-#include <linux/errqueue.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -42,12 +42,22 @@
 #include <time.h>
 #include <unistd.h>
 
+extern int accept4(int, struct sockaddr *__restrict, socklen_t *__restrict, int);
+extern int pipe2(int *, int);
+extern ssize_t splice(int, __off64_t *, int, __off64_t *, size_t, unsigned int);
+extern int memfd_create(const char *, unsigned int);
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);
+
+#define CLINUX_SPLICE_F_MOVE 1u
+#define CLINUX_SPLICE_F_NONBLOCK 2u
+#define CLINUX_F_SETPIPE_SZ 1031
+#define CLINUX_MFD_CLOEXEC 1u
+#define CLINUX_MAP_FAILED_BITS UINTPTR_MAX
+
 // The data of an epoll event as one number: Swift sees neither the union nor the packing.
-static inline struct epoll_event clinux_epoll_event(uint32_t events, uint64_t data) {
-    struct epoll_event e;
-    e.events = events;
-    e.data.u64 = data;
-    return e;
+static inline int clinux_epoll_add(int set, int fd, uint32_t events, uint64_t data) {
+    struct epoll_event e = {.events = events, .data.u64 = data};
+    return epoll_ctl(set, EPOLL_CTL_ADD, fd, &e);
 }
 static inline uint64_t clinux_epoll_data(const struct epoll_event *e) { return e->data.u64; }
 static inline uint32_t clinux_epoll_events(const struct epoll_event *e) { return e->events; }
@@ -67,6 +77,10 @@ static inline int clinux_ioctl_winsize(int fd, struct winsize *size) {
 static inline int clinux_prctl(int option, unsigned long argument) {
     return prctl(option, argument, 0, 0, 0);
 }
+// In the child: closes every descriptor from `first` on (glibc 2.34 and later).
+static inline int clinux_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
+    return posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
 static inline int clinux_memfd_create(const char *name, unsigned int flags) {
     return memfd_create(name, flags);
 }
@@ -77,6 +91,31 @@ static inline int clinux_pipe2(int *ends, int flags) { return pipe2(ends, flags)
 static inline ssize_t clinux_splice(int from, int to, size_t count, unsigned int flags) {
     return splice(from, NULL, to, NULL, count, flags);
 }
+// Up to three runs of bytes in one call; empty ones are left out. No SIGPIPE.
+static inline ssize_t clinux_send3(int fd, const void *a, size_t a_length, const void *b,
+                                   size_t b_length, const void *c, size_t c_length) {
+    struct iovec io[3];
+    struct msghdr message = {.msg_iov = io};
+    if (a_length) io[message.msg_iovlen++] = (struct iovec){(void *)a, a_length};
+    if (b_length) io[message.msg_iovlen++] = (struct iovec){(void *)b, b_length};
+    if (c_length) io[message.msg_iovlen++] = (struct iovec){(void *)c, c_length};
+    if (message.msg_iovlen == 1) return send(fd, io[0].iov_base, io[0].iov_len, MSG_NOSIGNAL);
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+// `errno` is a macro that Swift cannot read, and so are the handlers of signal(2).
+static inline int clinux_errno(void) { return errno; }
+static inline void clinux_set_errno(int code) { errno = code; }
+static inline void clinux_ignore_signal(int number) { signal(number, SIG_IGN); }
+static inline void clinux_default_signal(int number) { signal(number, SIG_DFL); }
+static inline char **clinux_environment(void) {
+    extern char **environ;
+    return environ;
+}
+extern int pthread_setname_np(pthread_t, const char *);
+static inline int clinux_set_thread_name(pthread_t thread, const char *name) {
+    return pthread_setname_np(thread, name);
+}
+static inline int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 static inline pid_t clinux_gettid(void) { return (pid_t)syscall(SYS_gettid); }
 static inline int clinux_wifexited(int status) { return WIFEXITED(status); }
 static inline int clinux_wexitstatus(int status) { return WEXITSTATUS(status); }

@@ -1,1 +1,0 @@
-// Balance: being built.

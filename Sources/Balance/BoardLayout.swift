@@ -1,0 +1,153 @@
+// The layout of the board in raw memory: who lies where. Read by processes of other builds as well,
+// so any change here is a new `version`. No meaning, only places.
+//
+//     header    128 bytes   see Header
+//     pools     384 each    id, first node, node count, name; then 4 tickets, a cache line each
+//     nodes     384 each    a sequence number, numbers, texts: see Row
+//     cells     128 each    node-major, one per worker: counters that only this worker writes
+//
+// Everything is made of 64-bit words, little-endian as the machine is, and every access is atomic:
+// the other process may read at any moment.
+
+import Synchronization
+
+/// Places in the board, in words of 8 bytes.
+enum BoardLayout {
+    static let magic: UInt64 = 0x4452_414F_4254_5654  // "TVTBOARD"
+    static let version: UInt64 = 1
+
+    enum Header {
+        static let words = 16
+        static let magic = 0
+        static let version = 1
+        /// Odd while the board is being laid out.
+        static let laidOut = 2
+        /// Counts publications.
+        static let published = 3
+        static let pools = 4
+        static let nodes = 5
+        static let workers = 6
+        static let total = 7
+    }
+
+    enum Pool {
+        static let words = 48
+        static let id = 0
+        static let firstNode = 1
+        static let nodes = 2
+        static let nameLength = 3
+        static let name = 4
+        static let nameWords = 12
+        /// One cache line each, since all workers count here.
+        static let tickets = 16
+        static let ticketStride = 8
+        static let ticketCount = 4
+    }
+
+    enum Row {
+        static let words = 48
+        /// Odd while the row is being written.
+        static let sequence = 0
+        static let id = 1
+        /// State in the low half, weight percent in the high one.
+        static let state = 2
+        /// Effective weight in the low half, tier in the high one.
+        static let weight = 3
+        /// Monotonic nanoseconds at which the state began.
+        static let since = 4
+        static let pool = 5
+        /// Lengths of name, address and reason, a byte each.
+        static let lengths = 6
+        static let name = 7
+        static let nameWords = 12
+        static let address = 19
+        static let addressWords = 13
+        static let reason = 32
+        static let reasonWords = 16
+    }
+
+    enum Cell {
+        static let words = 16
+        static let inFlight = 0
+        static let picks = 1
+        static let failures = 2
+        /// Time to first byte, moving average, nanoseconds; 0: none yet.
+        static let latency = 3
+        /// Monotonic nanoseconds of the last sample in it.
+        static let latencyAt = 4
+        /// Answers 1xx at 5, 2xx at 6, ... 5xx at 9.
+        static let answers = 5
+        static let bytesSent = 10
+        static let bytesReceived = 11
+        static let abandoned = 12
+    }
+
+    /// Words for so many of each; nil if that is no sensible board.
+    static func words(pools: Int, nodes: Int, workers: Int) -> Int? {
+        guard pools >= 0, pools <= 1 << 20, nodes >= 0, nodes <= 1 << 22, workers > 0,
+            workers <= 4096
+        else { return nil }
+        return Header.words + pools * Pool.words + nodes * Row.words
+            + nodes * workers * Cell.words
+    }
+}
+
+/// Words that several threads and processes share: each access is one atomic, none is torn.
+@safe
+struct SharedWords {
+    private let base: UnsafeMutablePointer<Atomic<UInt64>>
+    let count: Int
+
+    /// `memory` must outlive this and everything copied from it.
+    init(_ memory: UnsafeMutableRawBufferPointer) {
+        // Atomic<UInt64> is laid out as UInt64, and every pattern of bits is one.
+        count = memory.count / 8
+        unsafe base = memory.baseAddress.unsafelyUnwrapped.bindMemory(
+            to: Atomic<UInt64>.self, capacity: count)
+    }
+
+    /// Address of a word that lies within: for the hot path, which has checked it once.
+    func address(_ index: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        precondition(index >= 0 && index < count, "outside of the board")
+        return unsafe base + index
+    }
+
+    subscript(index: Int) -> UInt64 {
+        get { unsafe address(index).pointee.load(ordering: .relaxed) }
+        nonmutating set { unsafe address(index).pointee.store(newValue, ordering: .relaxed) }
+    }
+
+    func acquire(_ index: Int) -> UInt64 {
+        unsafe address(index).pointee.load(ordering: .acquiring)
+    }
+
+    func release(_ index: Int, _ value: UInt64) {
+        unsafe address(index).pointee.store(value, ordering: .releasing)
+    }
+
+    /// Counts up for all threads; the value before.
+    func increment(_ index: Int) -> UInt64 {
+        unsafe address(index).pointee.wrappingAdd(1, ordering: .acquiringAndReleasing).oldValue
+    }
+
+    /// Writes as much of `text` as fits, and gives back how many bytes that were.
+    func write(_ text: String, at index: Int, words: Int) -> Int {
+        let bytes = Array(cut(text, words * 8 - 1).utf8)
+        for word in 0..<words {
+            var value: UInt64 = 0
+            for byte in 0..<8 where word * 8 + byte < bytes.count {
+                value |= UInt64(bytes[word * 8 + byte]) << UInt64(byte * 8)
+            }
+            self[index + word] = value
+        }
+        return bytes.count
+    }
+
+    func text(at index: Int, words: Int, length: Int) -> String {
+        var bytes: [UInt8] = []
+        for byte in 0..<max(0, min(length, words * 8)) {
+            bytes.append(UInt8(truncatingIfNeeded: self[index + byte / 8] >> UInt64(byte % 8 * 8)))
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

@@ -1,0 +1,183 @@
+// The pick: strategies are asked in order, every answer is checked, and the built-in round robin stands
+// behind the last. Runs for every request: no allocation, no lock, no retain, no String.
+
+import Base
+import CTrivet
+
+/// How an answer of a strategy looks to the host.
+private enum Judgement {
+    case good
+    /// Legal for the strategy to say, but a backup that was not tried yet is better.
+    case passedOver
+    case noSuchNode
+    case down
+    case draining
+    case tried
+}
+
+extension PoolView {
+    /// Chooses a node. [worker]
+    package func pick(_ facts: borrowing PickFacts) -> PickOutcome {
+        unsafe state.pointee.reasonLength = 0
+        unsafe state.pointee.sticks = false
+        guard unsafe pool.pointee.ready_count > 0 else { return .noneAlive }
+        gatherIfDue()
+        fillRequest(facts)
+        for slot in unsafe 0..<state.pointee.slotCount {
+            switch ask(slot) {
+            case TRIVET_PICKED:
+                let node = unsafe answer.pointee.node
+                let judgement = judge(node, facts)
+                if judgement == .good {
+                    keepReason()
+                    let token = unsafe answer.pointee.token
+                    return .node(index: node, token: token, strategy: UInt8(slot))
+                }
+                if judgement != .passedOver { noteBadAnswer(slot, node, judgement) }
+            case TRIVET_REFUSE:
+                keepReason()
+                return .refused
+            default:
+                continue
+            }
+        }
+        return fallBack(facts)
+    }
+
+    /// A strategy wished that the client sticks to the node which serves it (TRIVET_PICK_STICK).
+    package var lastPickSticks: Bool { unsafe state.pointee.sticks }
+
+    private func ask(_ slot: Int) -> trivet_decision {
+        unsafe answer.pointee = trivet_pick()
+        unsafe answer.pointee.node = TRIVET_NO_NODE
+        unsafe pool.pointee.ctx = slots[slot].ticket
+        let decision = unsafe slots[slot].pick(
+            slots[slot].instance, UnsafePointer(pool), UnsafePointer(request), answer)
+        unsafe pool.pointee.ctx = nil
+        if unsafe answer.pointee.flags & TRIVET_PICK_STICK != 0 {
+            unsafe state.pointee.sticks = true
+        }
+        return decision
+    }
+
+    private func fillRequest(_ facts: borrowing PickFacts) {
+        unsafe request.pointee.flags = facts.flags
+        unsafe request.pointee.hash = facts.hash
+        unsafe request.pointee.method = Self.lent(facts.method)
+        unsafe request.pointee.target = Self.lent(facts.target)
+        unsafe request.pointee.authority = Self.lent(facts.authority)
+        unsafe request.pointee.client = Self.lent(facts.client)
+        unsafe request.pointee.session = Self.lent(facts.session)
+        unsafe request.pointee.session_node = facts.sessionNode
+        unsafe request.pointee.attempt = facts.attempt
+        unsafe request.pointee.tried_count = UInt32(truncatingIfNeeded: facts.tried.count)
+        // The views outlive the pick, and with it every use of these addresses.
+        unsafe request.pointee.tried = facts.tried.withUnsafeBufferPointer { $0.baseAddress }
+        unsafe headers.pointee.bytes = facts.bytes.withUnsafeBufferPointer { $0.baseAddress }
+        unsafe headers.pointee.byteCount = facts.bytes.count
+        unsafe headers.pointee.fields = facts.fields.withUnsafeBufferPointer { $0.baseAddress }
+        unsafe headers.pointee.fieldCount = facts.fields.count
+    }
+
+    private static func lent(_ bytes: Span<UInt8>) -> trivet_str {
+        unsafe bytes.withUnsafeBufferPointer { buffer in
+            let start = unsafe UnsafeRawPointer(buffer.baseAddress)
+            return unsafe trivet_str(
+                data: start?.assumingMemoryBound(to: CChar.self), len: buffer.count)
+        }
+    }
+
+    private func judge(_ node: UInt32, _ facts: borrowing PickFacts) -> Judgement {
+        guard node < UInt32(nodeCount) else { return .noSuchNode }
+        switch unsafe NodeState(abi: nodes[Int(node)].state) {
+        case .up, .degraded: break
+        case .down: return .down
+        case .draining:
+            // Legal where its session names it, and where draining nodes are all there is.
+            let isAllThereIs = unsafe nodes[Int(ready[0])].state == TRIVET_DRAINING
+            guard isAllThereIs || facts.sessionNode == node else { return .draining }
+        }
+        guard Self.contains(facts.tried, node) else { return .good }
+        for index in unsafe 0..<Int(pool.pointee.ready_count) {
+            if unsafe !Self.contains(facts.tried, ready[index]) { return .tried }
+        }
+        return untriedBackup(facts) == TRIVET_NO_NODE ? .good : .passedOver
+    }
+
+    /// Round robin over the ready nodes that were not tried; then over the backups; then over the ready
+    /// ones again. Nodes of weight 0 come last.
+    private func fallBack(_ facts: borrowing PickFacts) -> PickOutcome {
+        unsafe state.pointee.fallbackPicks &+= 1
+        let count = unsafe pool.pointee.ready_count
+        let start = unsafe state.pointee.cursor % count
+        var choice = TRIVET_NO_NODE
+        for step in 0..<count {
+            let at = (start + step) % count
+            let node = unsafe ready[Int(at)]
+            guard !Self.contains(facts.tried, node) else { continue }
+            if unsafe nodes[Int(node)].weight > 0 {
+                unsafe state.pointee.cursor = at &+ 1
+                return .node(index: node, token: 0, strategy: Self.fallback)
+            }
+            if choice == TRIVET_NO_NODE { choice = node }
+        }
+        if choice == TRIVET_NO_NODE { choice = untriedBackup(facts) }
+        if choice == TRIVET_NO_NODE { choice = unsafe ready[Int(start)] }
+        unsafe state.pointee.cursor = start &+ 1
+        return .node(index: choice, token: 0, strategy: Self.fallback)
+    }
+
+    /// The first node of the best tier that takes traffic and was not tried, or TRIVET_NO_NODE. Only
+    /// for retries that have used up the ready list.
+    private func untriedBackup(_ facts: borrowing PickFacts) -> UInt32 {
+        var best = TRIVET_NO_NODE
+        for node in 0..<UInt32(nodeCount) {
+            guard unsafe NodeState(abi: nodes[Int(node)].state).takesTraffic,
+                !Self.contains(facts.tried, node)
+            else { continue }
+            if unsafe best == TRIVET_NO_NODE || nodes[Int(node)].tier < nodes[Int(best)].tier {
+                best = node
+            }
+        }
+        return best
+    }
+
+    private static func contains(_ tried: Span<UInt32>, _ node: UInt32) -> Bool {
+        for index in tried.indices where tried[index] == node { return true }
+        return false
+    }
+
+    private func keepReason() {
+        let reason = unsafe answer.pointee.reason
+        guard let data = unsafe reason.data else { return }
+        let length = unsafe min(reason.len, Self.reasonLimit)
+        for index in 0..<length {
+            unsafe reasonBytes[index] = UInt8(bitPattern: data[index])
+        }
+        unsafe state.pointee.reasonLength = length
+    }
+
+    /// Counts a wrong answer, and says so: the first time at once, then at most every ten seconds.
+    @inline(never)
+    private func noteBadAnswer(_ slot: Int, _ node: UInt32, _ judgement: Judgement) {
+        unsafe slots[slot].badAnswers &+= 1
+        let now = unsafe clock.pointee
+        let total = unsafe slots[slot].badAnswers
+        guard unsafe total == 1 || now &- slots[slot].badAnswersToldAt >= 10_000_000_000
+        else { return }
+        let since = unsafe total - slots[slot].badAnswersTold
+        unsafe slots[slot].badAnswersToldAt = now
+        unsafe slots[slot].badAnswersTold = total
+        let what =
+            switch judgement {
+            case .noSuchNode: "node \(node), which does not exist"
+            case .down: "node \(node), which is down"
+            case .draining: "node \(node), which is draining"
+            default: "node \(node), which was tried already while others were left"
+            }
+        let strategy = strategyName(UInt8(slot))
+        Log.warning(
+            "pool \(poolName): strategy \"\(strategy)\" picked \(what); such picks are passed over "
+                + "(\(since) since the last time this was said)")
+    }
+}

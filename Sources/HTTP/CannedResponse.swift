@@ -1,0 +1,87 @@
+// The responses that Trivet gives itself: a status and one plain sentence, for whoever reads it with
+// curl. No page, no product name, no date (there is no clock here, and RFC 9110 section 6.6.1 asks
+// for one only of responses to requests that could be served).
+
+import Base
+
+package enum CannedResponse {
+    /// The most bytes that `write` takes with a sentence of up to 512 bytes.
+    package static let maxLength = 1_024
+
+    /// Writes a whole response: text/plain, the sentence and a line end as its body. `close` says that
+    /// the connection is closed after it, `headOnly` leaves the body out (HEAD). False, with `out` as
+    /// it was, when it does not fit.
+    @_lifetime(out: copy out)
+    @discardableResult
+    package static func write(
+        status: UInt16, sentence: StaticString, close: Bool, headOnly: Bool,
+        to out: inout OutputSpan<UInt8>
+    ) -> Bool {
+        let before = out.count
+        if writeAll(status, sentence, close, headOnly, to: &out) { return true }
+        out.removeLast(out.count - before)
+        return false
+    }
+
+    @_lifetime(out: copy out)
+    private static func writeAll(
+        _ status: UInt16, _ sentence: StaticString, _ close: Bool, _ headOnly: Bool,
+        to out: inout OutputSpan<UInt8>
+    ) -> Bool {
+        guard out.write("HTTP/1.1 "), out.write(decimal: UInt64(status)), out.write(" "),
+            out.write(reason(status)), out.write("\r\n")
+        else { return false }
+        // RFC 9110 section 15.5.6: a 405 says what is allowed. Other methods go to the nodes.
+        if status == 405 {
+            guard out.write("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n") else {
+                return false
+            }
+        }
+        if status >= 200, status != 204, status != 304 {
+            let length = UInt64(sentence.utf8CodeUnitCount + 1)
+            guard out.write("Content-Type: text/plain; charset=utf-8\r\nContent-Length: "),
+                out.write(decimal: length), out.write("\r\n")
+            else { return false }
+        }
+        if close {
+            guard out.write("Connection: close\r\n") else { return false }
+        }
+        guard out.write("\r\n") else { return false }
+        if headOnly || status < 200 || status == 204 || status == 304 { return true }
+        return out.write(sentence) && out.write("\n")
+    }
+
+    /// The reason phrases of RFC 9110 section 15 and RFC 6585.
+    package static func reason(_ status: UInt16) -> StaticString {
+        switch status {
+        case 100: "Continue"
+        case 200: "OK"
+        case 204: "No Content"
+        case 304: "Not Modified"
+        case 400: "Bad Request"
+        case 403: "Forbidden"
+        case 404: "Not Found"
+        case 405: "Method Not Allowed"
+        case 408: "Request Timeout"
+        case 411: "Length Required"
+        case 413: "Content Too Large"
+        case 414: "URI Too Long"
+        case 417: "Expectation Failed"
+        case 421: "Misdirected Request"
+        case 429: "Too Many Requests"
+        case 431: "Request Header Fields Too Large"
+        case 500: "Internal Server Error"
+        case 501: "Not Implemented"
+        case 502: "Bad Gateway"
+        case 503: "Service Unavailable"
+        case 504: "Gateway Timeout"
+        case 505: "HTTP Version Not Supported"
+        // A client takes an unknown status for the first of its class (section 15).
+        case 100..<200: "Continue"
+        case 200..<300: "OK"
+        case 300..<400: "Redirect"
+        case 400..<500: "Bad Request"
+        default: "Internal Server Error"
+        }
+    }
+}

@@ -1,1 +1,0 @@
-// Net: being built.

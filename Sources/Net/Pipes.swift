@@ -1,0 +1,66 @@
+// Pipes through which the kernel moves bodies from one socket to the other (splice(2)). A worker owns
+// one pool. A pipe that is not empty is closed, never pooled: its bytes belong to one exchange.
+
+import Base
+import CLinux
+import Glibc
+
+/// A pipe on loan, or none, and how many bytes lie in it.
+package struct Pipe {
+    fileprivate(set) package var readEnd: Int32 = -1
+    fileprivate(set) package var writeEnd: Int32 = -1
+    package var count = 0
+
+    package init() {}
+
+    package var isLent: Bool { readEnd >= 0 }
+}
+
+package struct PipePool: ~Copyable {
+    private var free: [Pipe] = []
+    /// What one splice moves at most: the pipe's size. The kernel's default of 64 KiB costs a pair of
+    /// calls for each; larger pipes cost no memory while they are empty, but a user who is not root
+    /// may hold only so many (pipe-user-pages-soft), and then gets small ones.
+    package static let capacity = 262_144
+    // Enough for the streams that start and end within a moment of each other.
+    private static let kept = 32
+
+    package init() {}
+
+    deinit { for pipe in free { Self.end(pipe) } }
+
+    /// Gives `pipe` its two ends if it has none. False if none can be had: copy instead.
+    package mutating func lend(_ pipe: inout Pipe) -> Bool {
+        if pipe.isLent { return true }
+        if let pooled = free.popLast() {
+            pipe = pooled
+            return true
+        }
+        var ends: [2 of Int32] = [-1, -1]
+        let made = unsafe withUnsafeMutableBytes(of: &ends) {
+            unsafe clinux_pipe2(
+                $0.assumingMemoryBound(to: Int32.self).baseAddress!, O_NONBLOCK | O_CLOEXEC)
+        }
+        guard made == 0 else { return false }
+        pipe.readEnd = ends[0]
+        pipe.writeEnd = ends[1]
+        pipe.count = 0
+        _ = clinux_fcntl(ends[1], CLINUX_F_SETPIPE_SZ, Int32(Self.capacity))
+        return true
+    }
+
+    package mutating func reclaim(_ pipe: inout Pipe) {
+        guard pipe.isLent else { return }
+        if pipe.count == 0 && free.count < Self.kept {
+            free.append(pipe)
+        } else {
+            Self.end(pipe)
+        }
+        pipe = Pipe()
+    }
+
+    private static func end(_ pipe: Pipe) {
+        IO.close(pipe.readEnd)
+        IO.close(pipe.writeEnd)
+    }
+}

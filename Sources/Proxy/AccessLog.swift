@@ -1,0 +1,182 @@
+// The access log: one JSON object a line, written by each worker for itself. Lines gather in a buffer
+// and go out with one write a turn; a file is opened for appending, so that workers' writes do not
+// mix. Nothing is allocated for a line.
+
+import Base
+import Net
+
+/// What must be kept of a request until its line is written: the head may be gone by then.
+struct LogNote: ~Copyable {
+    static let targetLimit = 1024
+    var method: [16 of UInt8] = .init(repeating: 0)
+    var methodLength = 0
+    var target: [1024 of UInt8] = .init(repeating: 0)
+    var targetLength = 0
+    var reason: [64 of UInt8] = .init(repeating: 0)
+    var reasonLength = 0
+}
+
+/// What a line says beside its note.
+struct LogLine {
+    var client: IPAddress
+    var pool: String
+    var node: String
+    var strategy: String
+    var status: UInt16
+    var wasCut: Bool
+    var attempts: UInt32
+    /// Payload bytes: of the request's body, and of the response's.
+    var received: UInt64
+    var sent: UInt64
+    /// Nanoseconds; 0 if it did not come to that.
+    var connect: UInt64
+    var firstByte: UInt64
+    var total: UInt64
+}
+
+/// One worker's part of the log.
+struct AccessLog: ~Copyable {
+    // Read through the worker's shared state, since a signal may have the file opened anew.
+    private let fd: Int32
+    private var notes = Slab<LogNote>(chunk: 16)
+    private var pending: [UInt8] = []
+    private static let limit = 65_536
+    // The longest line: a target of 1,024 bytes, each escaped by six, and the rest.
+    private static let longest = 8_192
+
+    /// `fd`: where to; negative: there is no log.
+    init(fd: Int32) {
+        self.fd = fd
+        if fd >= 0 { pending.reserveCapacity(Self.limit + Self.longest) }
+    }
+
+    var isOn: Bool { fd >= 0 }
+
+    /// Keeps a request's method and target.
+    mutating func note(method: Span<UInt8>, target: Span<UInt8>) -> UInt32 {
+        let index = notes.insert(LogNote()).index
+        let note = notes.at(index)
+        note.it.methodLength = min(method.count, 16)
+        for i in 0..<note.it.methodLength { note.it.method[i] = method[i] }
+        note.it.targetLength = min(target.count, LogNote.targetLimit)
+        for i in 0..<note.it.targetLength { note.it.target[i] = target[i] }
+        return index
+    }
+
+    /// Keeps why the strategy picked as it did.
+    mutating func note(_ index: UInt32, reason: Span<UInt8>) {
+        let note = notes.at(index)
+        note.it.reasonLength = min(reason.count, 64)
+        for i in 0..<note.it.reasonLength { note.it.reason[i] = reason[i] }
+    }
+
+    /// Writes the line of an exchange that is over, and forgets its note.
+    mutating func write(_ index: UInt32, _ line: LogLine) {
+        let note = notes.remove(index)
+        if pending.count >= Self.limit { flush() }
+        put("{\"time\":\"")
+        put(Timestamp(nanoseconds: wallNow()))
+        put("\",\"client\":\"")
+        put(line.client)
+        put("\",\"method\":\"")
+        put(escaped: note.method.span.extracting(0..<note.methodLength))
+        put("\",\"target\":\"")
+        put(escaped: note.target.span.extracting(0..<note.targetLength))
+        put("\",\"status\":")
+        put(UInt64(line.status))
+        if line.wasCut { put(",\"cut\":true") }
+        put(",\"received\":")
+        put(line.received)
+        put(",\"sent\":")
+        put(line.sent)
+        put(",\"connect_us\":")
+        put(line.connect / 1000)
+        put(",\"first_byte_us\":")
+        put(line.firstByte / 1000)
+        put(",\"total_us\":")
+        put(line.total / 1000)
+        put(",\"attempts\":")
+        put(UInt64(line.attempts))
+        put(",\"pool\":\"")
+        put(escaped: line.pool.utf8.span)
+        put("\",\"node\":\"")
+        put(escaped: line.node.utf8.span)
+        put("\",\"strategy\":\"")
+        put(escaped: line.strategy.utf8.span)
+        put("\",\"reason\":\"")
+        put(escaped: note.reason.span.extracting(0..<note.reasonLength))
+        put("\"}\n")
+    }
+
+    /// Hands what has gathered to the kernel: at the end of each turn.
+    mutating func flush() {
+        guard !pending.isEmpty else { return }
+        IO.writeAll(fd, pending.span)
+        pending.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func put(_ text: StaticString) {
+        text.withUTF8Buffer { unsafe pending.append(contentsOf: $0) }
+    }
+
+    private mutating func put(_ number: UInt64) {
+        var digits: [20 of UInt8] = .init(repeating: 0)
+        var rest = number
+        var at = 20
+        repeat {
+            at -= 1
+            digits[at] = 0x30 + UInt8(rest % 10)
+            rest /= 10
+        } while rest > 0
+        for i in at..<20 { pending.append(digits[i]) }
+    }
+
+    private mutating func put(_ time: Timestamp) {
+        var text: [24 of UInt8] = .init(repeating: 0x20)
+        var span = text.mutableSpan
+        let count = Proxy.write(into: &span) { time.write(to: &$0) }
+        for i in 0..<count { pending.append(text[i]) }
+    }
+
+    private mutating func put(_ address: IPAddress) {
+        var text: [46 of UInt8] = .init(repeating: 0)
+        let count = address.text(into: &text)
+        for i in 0..<count { pending.append(text[i]) }
+    }
+
+    /// As JSON wants it; bytes beyond ASCII stand as their own code points, since a target is bytes.
+    private mutating func put(escaped bytes: Span<UInt8>) {
+        for i in 0..<bytes.count {
+            let byte = bytes[i]
+            switch byte {
+            case 0x22, 0x5C:
+                pending.append(0x5C)
+                pending.append(byte)
+            case 0x20...0x7E: pending.append(byte)
+            default:
+                put("\\u00")
+                pending.append(hexDigit(byte >> 4))
+                pending.append(hexDigit(byte & 15))
+            }
+        }
+    }
+
+    private func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x57 + value }
+}
+
+/// Has `body` write into `room`, and says how many bytes it wrote.
+func write(into room: inout MutableSpan<UInt8>, _ body: (inout OutputSpan<UInt8>) -> Void) -> Int {
+    unsafe room.withUnsafeMutableBufferPointer { memory in
+        var output = unsafe OutputSpan(buffer: memory, initializedCount: 0)
+        body(&output)
+        return unsafe output.finalize(for: memory)
+    }
+}
+
+extension IPAddress {
+    /// Its text, at the front of `room`; the length of it. No allocation.
+    func text(into room: inout [46 of UInt8]) -> Int {
+        var span = room.mutableSpan
+        return Proxy.write(into: &span) { write(to: &$0) }
+    }
+}

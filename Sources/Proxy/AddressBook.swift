@@ -1,0 +1,65 @@
+// Where nodes are: the addresses of each, as the resolver last found them. Published by the control
+// thread, copied by each worker between two events, so that no connect waits for a name server.
+
+import Net
+import Synchronization
+
+/// The published addresses of all nodes, in the order of pools and nodes. [any]
+package final class AddressBook: Sendable {
+    private let version = Atomic<UInt64>(1)
+    private let addresses: Mutex<[[SocketAddress]]>
+    /// Why names have no address, by node; for those who ask for words.
+    private let failures = Mutex<[Int: String]>([:])
+
+    package init(nodes: Int) {
+        addresses = Mutex(Array(repeating: [], count: nodes))
+    }
+
+    /// A node's addresses are these from now on; an empty list is not taken in if there were others:
+    /// a name server that is away must not take nodes away. [control]
+    package func publish(_ found: [SocketAddress], node: Int) {
+        _ = failures.withLock { $0.removeValue(forKey: node) }
+        let changed = addresses.withLock { all in
+            guard !found.isEmpty || all[node].isEmpty else { return false }
+            all[node] = found
+            return true
+        }
+        if changed { version.wrappingAdd(1, ordering: .acquiringAndReleasing) }
+    }
+
+    /// A node's name could not be resolved: what addresses it had, it keeps. [resolver]
+    package func publish(failure: String, node: Int) {
+        failures.withLock { $0[node] = failure }
+    }
+
+    /// Why the name of a node could not be resolved when that was last tried, or nil.
+    package func failure(node: Int) -> String? { failures.withLock { $0[node] } }
+
+    package func addresses(node: Int) -> [SocketAddress] { addresses.withLock { $0[node] } }
+
+    var current: UInt64 { version.load(ordering: .acquiring) }
+    var all: [[SocketAddress]] { addresses.withLock { $0 } }
+}
+
+/// A worker's copy.
+struct AddressCopy {
+    private var seen: UInt64
+    private var all: [[SocketAddress]]
+
+    init(_ book: AddressBook) {
+        seen = book.current
+        all = book.all
+    }
+
+    mutating func refresh(_ book: AddressBook) {
+        let current = book.current
+        if current == seen { return }
+        seen = current
+        all = book.all
+    }
+
+    /// The n-th address of a node, or nil if it has no more.
+    func address(_ node: Int, _ n: Int) -> SocketAddress? {
+        n < all[node].count ? all[node][n] : nil
+    }
+}

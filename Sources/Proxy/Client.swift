@@ -1,0 +1,43 @@
+// A client's connection, from accept to close. Between requests it holds no buffer and no exchange.
+
+import Base
+import Net
+
+/// Owned by the worker that accepted it.
+struct Client: ~Copyable {
+    enum Phase: UInt8 {
+        /// Waiting for a request head, or reading one.
+        case head
+        /// A request is being served: `exchange` is its.
+        case exchange
+        /// The last word is said; what the client still sends is thrown away for a moment, since
+        /// closing on unread bytes would reset the connection and take our answer from the client
+        /// (RFC 9112 section 9.6).
+        case lingering
+    }
+
+    var link: Link
+    let listener: UInt16
+    /// Whether what it says about whom it forwards for is believed.
+    let isTrusted: Bool
+    let address: IPAddress
+    var phase = Phase.head
+    /// Bytes of an incomplete head that the parser has seen.
+    var seen = 0
+    var exchange: UInt32 = .max
+    /// When patience ends, in monotonic nanoseconds; 0: never.
+    var deadline: UInt64 = 0
+    /// The end of lingering, however busy.
+    var lingerUntil: UInt64 = 0
+    /// Our side of the connection is ended.
+    var saidGoodbye = false
+    /// In the queue of those that go on at the end of the turn.
+    var isQueued = false
+
+    init(fd: Int32, listener: UInt16, address: IPAddress, isTrusted: Bool) {
+        link = Link(fd: fd)
+        self.listener = listener
+        self.address = address
+        self.isTrusted = isTrusted
+    }
+}

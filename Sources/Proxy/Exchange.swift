@@ -1,0 +1,107 @@
+// One request and its response: who serves it, how far both bodies are, what was tried. Exists from
+// the end of the request's head to the end of the response.
+
+import Balance
+import Base
+import HTTP
+
+/// Owned by the worker of its client.
+struct Exchange: ~Copyable {
+    enum Phase: UInt8 {
+        case connecting
+        case running
+        /// The node has accepted a WebSocket: bytes go both ways until both ends are done.
+        case tunnel
+    }
+
+    enum Answer: UInt8 {
+        case awaited
+        case streaming
+        case done
+    }
+
+    let client: UInt32
+    let pool: UInt16
+    var phase = Phase.connecting
+    var upstream: UInt32 = .max
+
+    // The request.
+    let method: HTTP.Method
+    let minorVersion: UInt8
+    let clientStays: Bool
+    let wantsWebSocket: Bool
+    /// The head's length while it lies at the front of the client's input, to be sent again if need
+    /// be; 0 once it is dropped.
+    var headLength: Int
+    var up: BodyStream
+    /// No more of the request's body is sent: the node does not read it.
+    var uploadAbandoned = false
+    /// Idempotent and without a body: may go to another node until a byte of a response was forwarded.
+    let isReplayable: Bool
+
+    // The attempts.
+    var attempt: UInt32 = 0
+    var tried: [8 of UInt32] = .init(repeating: .max)
+    var node: UInt32 = .max
+    var token: UInt64 = 0
+    var strategy: UInt8 = .max
+    var generation: UInt32 = 0
+    /// Whether `began` was said of the node without `ended` yet.
+    var isCounted = false
+    /// The address of the node that is being tried.
+    var addressIndex = 0
+    /// A connection that had been idle was lost under this request once.
+    var metStaleConnection = false
+
+    // The response.
+    var answer = Answer.awaited
+    /// A byte of a response has gone to the client: there is no way back.
+    var responseStarted = false
+    var status: UInt16 = 0
+    var down = BodyStream(from: .none, chunked: false)
+    var upstreamStays = false
+    var closesClient = false
+    /// The response was not sent to its end.
+    var wasCut = false
+
+    // The timer: set at all, and for which wait.
+    var isArmed = false
+    var awaitsAnswer = false
+
+    // For counters and the log; monotonic nanoseconds.
+    let startedAt: UInt64
+    var pickedAt: UInt64
+    var connectNs: UInt64 = 0
+    var firstByteAt: UInt64 = 0
+    /// Its lines in the access log's notes, if there is a log.
+    var note: UInt32 = .max
+
+    init(
+        client: UInt32, pool: UInt16, head: borrowing RequestHead, headLength: Int, now: UInt64
+    ) {
+        self.client = client
+        self.pool = pool
+        method = head.method
+        minorVersion = head.minorVersion
+        clientStays = head.keepAlive
+        wantsWebSocket = head.upgrade == .webSocket
+        self.headLength = headLength
+        up = BodyStream(from: head.framing, chunked: head.framing == .chunked)
+        isReplayable = head.method.isIdempotent && !head.framing.hasBody
+        startedAt = now
+        pickedAt = now
+    }
+
+    var triedCount: Int { min(Int(attempt), 8) }
+
+    /// The present node has failed: the next attempt is another's.
+    mutating func nodeFailed() {
+        if attempt < 8 { tried[Int(attempt)] = node }
+        attempt += 1
+    }
+
+    func hasTried(_ node: UInt32) -> Bool {
+        for i in 0..<triedCount where tried[i] == node { return true }
+        return false
+    }
+}

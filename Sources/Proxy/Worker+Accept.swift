@@ -1,0 +1,91 @@
+// Taking connections, and no longer taking them. Accepting takes turns with everything else, rests
+// when descriptors run out, and ends without resetting who has been queued by the kernel already.
+
+import Base
+import Net
+
+extension Worker {
+    /// Takes who waits at a listener, but not so many that others wait for long.
+    mutating func accept(_ listener: Int) {
+        for _ in 0..<64 {
+            guard takeOne(listener) else { return }
+        }
+    }
+
+    /// False when there is nobody left, or nobody can be taken.
+    private mutating func takeOne(_ listener: Int) -> Bool {
+        switch Socket.accept(listeners[listener].fd) {
+        case .connection(let fd, let peer):
+            welcome(fd, peer, listener)
+            return true
+        case .gone: return true
+        case .wait: return false
+        case .exhausted(let code):
+            restAccepting(code)
+            return false
+        case .failed(let code):
+            if !isDraining {
+                Log.error("worker \(index) cannot accept connections: \(errorText(code))")
+            }
+            restAccepting(code)
+            return false
+        }
+    }
+
+    private mutating func welcome(_ fd: Int32, _ peer: SocketAddress, _ listener: Int) {
+        // A local socket's clients have no address; they count as this machine.
+        let address = peer.ip ?? .v4Loopback
+        var isTrusted = false
+        for range in listeners[listener].trusted where range.contains(address) { isTrusted = true }
+        let handle = clients.insert(
+            Client(fd: fd, listener: UInt16(listener), address: address, isTrusted: isTrusted))
+        guard poller.add(fd, token: Token(.client, handle).packed) else {
+            close(client: handle.index)
+            return
+        }
+        arm(handle.index, after: listeners[listener].headerTimeout)
+    }
+
+    /// Level-triggered listeners would spin while nobody can be taken: they are left out for a second.
+    private mutating func restAccepting(_ code: Int32) {
+        guard acceptRestsUntil == 0 else { return }
+        if !isDraining {
+            Log.warning(
+                "worker \(index) takes no connections for a second: \(errorText(code))"
+                    + " (\(clients.count) clients, \(upstreams.count) connections to nodes)")
+        }
+        acceptRestsUntil = now &+ 1_000_000_000
+        for listening in listeners { poller.remove(listening.fd) }
+    }
+
+    mutating func resumeAccepting() {
+        acceptRestsUntil = 0
+        guard !isDraining else { return }
+        for i in 0..<listeners.count {
+            _ = poller.addLevel(listeners[i].fd, token: Token.listener(i).packed)
+        }
+    }
+
+    /// Stops taking connections: who waits in the kernel's queue is still taken, then the socket
+    /// leaves its group by shutdown, since closing it alone would reset those queued meanwhile.
+    mutating func beginDrain() {
+        isDraining = true
+        for i in 0..<listeners.count {
+            while takeOne(i) {}
+            poller.remove(listeners[i].fd)
+            Socket.end(listeners[i].fd)
+            while takeOne(i) {}
+            IO.close(listeners[i].fd)
+        }
+        for index in 0..<UInt32(clients.capacity) where clients.isLive(index: index) {
+            // Between requests and silent: nothing is lost by closing. Who has begun a request, or
+            // was just taken, is served.
+            let client = clients.at(index)
+            if client.it.phase == .head && client.it.link.input.isEmpty && client.it.seen == 0
+                && !client.it.link.canRead
+            {
+                close(client: index)
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+// Connections to nodes: made, waited for, tried at each address of a name in turn, kept while idle.
+
+import Base
+import Net
+
+extension Worker {
+    // A node that closes idle connections does so after 60 s or more, usually; we are first.
+    private static let idleLimit: UInt64 = 55_000_000_000
+    // Per node and worker. More would be memory without use: a burst larger than that connects.
+    private static let idleCount = 512
+
+    /// Starts to connect to the picked node, at the address whose turn it is.
+    mutating func connect(_ index: UInt32) {
+        let exchange = exchanges.at(index)
+        let pool = settings[Int(exchange.it.pool)]
+        let node = pool.firstNode + Int(exchange.it.node)
+        while let address = addresses.address(node, exchange.it.addressIndex) {
+            switch Socket.connect(address) {
+            case .connected(let fd):
+                guard adopt(fd, index, isConnected: true) else { return }
+                sendHead(index, headIsParsed: false)
+                return
+            case .started(let fd):
+                guard adopt(fd, index, isConnected: false) else { return }
+                exchange.it.phase = .connecting
+                arm(exchange.it.client, after: pool.connectTimeout)
+                return
+            case .failed:
+                exchange.it.addressIndex += 1
+            }
+        }
+        nodeUnreachable(index, timedOut: false)
+    }
+
+    private mutating func adopt(_ fd: Int32, _ index: UInt32, isConnected: Bool) -> Bool {
+        let exchange = exchanges.at(index)
+        let handle = upstreams.insert(
+            Upstream(
+                fd: fd, pool: exchange.it.pool, node: exchange.it.node, isConnected: isConnected,
+                client: exchange.it.client))
+        exchange.it.upstream = handle.index
+        if poller.add(fd, token: Token(.upstream, handle).packed) { return true }
+        fail(index, 502, "the connection to the node cannot be watched")
+        return false
+    }
+
+    /// A connect that was under way has ended, one way or the other.
+    mutating func connectEnded(_ upstreamIndex: UInt32) {
+        let upstream = upstreams.at(upstreamIndex)
+        let index = clients.at(upstream.it.client).it.exchange
+        let exchange = exchanges.at(index)
+        guard Socket.error(upstream.it.link.fd) == 0 else {
+            connectFailed(index)
+            return
+        }
+        guard upstream.it.link.canWrite else { return }
+        upstream.it.isConnected = true
+        exchange.it.connectNs = now &- exchange.it.pickedAt
+        sendHead(index, headIsParsed: false)
+    }
+
+    /// This address did not answer: the next one of the name, or another node.
+    mutating func connectFailed(_ index: UInt32, timedOut: Bool = false) {
+        let exchange = exchanges.at(index)
+        drop(upstreamOf: index)
+        exchange.it.addressIndex += 1
+        let node = settings[Int(exchange.it.pool)].firstNode + Int(exchange.it.node)
+        if addresses.address(node, exchange.it.addressIndex) != nil {
+            connect(index)
+        } else {
+            nodeUnreachable(index, timedOut: timedOut)
+        }
+    }
+
+    /// No address of the node took the connection. Not a byte of the request has left, so another
+    /// node is tried whatever the request is.
+    private mutating func nodeUnreachable(_ index: UInt32, timedOut: Bool) {
+        let exchange = exchanges.at(index)
+        settle(index, timedOut ? .timedOut : .connectFailed)
+        exchange.it.nodeFailed()
+        if exchange.it.attempt <= settings[Int(exchange.it.pool)].retries {
+            exchange.it.metStaleConnection = false
+            pickAndConnect(index, headIsParsed: false)
+        } else if timedOut {
+            fail(index, 504, "the node did not take the connection in time")
+        } else {
+            fail(index, 502, "no node could be reached")
+        }
+    }
+
+    /// A connection whose exchange is over and that can carry another.
+    mutating func keep(idle upstreamIndex: UInt32) {
+        let upstream = upstreams.at(upstreamIndex)
+        let list = settings[Int(upstream.it.pool)].firstNode + Int(upstream.it.node)
+        guard idle[list].count < Self.idleCount, !isDraining else {
+            close(upstream: upstreamIndex)
+            return
+        }
+        upstream.it.client = .max
+        upstream.it.wasIdle = true
+        upstream.it.idleSince = now
+        upstream.it.link.rest(&kit)
+        idle[list].push(upstreamIndex, in: upstreams)
+    }
+
+    /// An idle connection that the node has ended, or on which it speaks unasked.
+    mutating func drop(idle upstreamIndex: UInt32) {
+        let upstream = upstreams.at(upstreamIndex)
+        // The end of a response's own events may still come in: a write edge means nothing.
+        guard upstream.it.link.canRead else { return }
+        let list = settings[Int(upstream.it.pool)].firstNode + Int(upstream.it.node)
+        idle[list].remove(upstreamIndex, in: upstreams)
+        close(upstream: upstreamIndex)
+    }
+
+    mutating func sweepIdle() {
+        for list in 0..<idle.count {
+            while idle[list].oldest != .max {
+                let oldest = idle[list].oldest
+                guard now &- upstreams[oldest].idleSince >= Self.idleLimit else { break }
+                idle[list].remove(oldest, in: upstreams)
+                close(upstream: oldest)
+            }
+        }
+    }
+
+    /// Takes the connection to the node from an exchange and closes it.
+    mutating func drop(upstreamOf index: UInt32) {
+        let exchange = exchanges.at(index)
+        guard exchange.it.upstream != .max else { return }
+        close(upstream: exchange.it.upstream)
+        exchange.it.upstream = .max
+    }
+
+    mutating func close(upstream index: UInt32) {
+        var upstream = upstreams.remove(index)
+        upstream.link.close(&kit)
+    }
+}

@@ -1,0 +1,295 @@
+// How exchanges and connections end: well, with an answer of our own, cut, or timed out. Every way out
+// of an exchange goes through `settle`, which tells the pool, and `release`, which gives back what it
+// held, so that nothing leaks whichever way it goes.
+
+import Balance
+import Base
+import HTTP
+import Net
+
+extension Worker {
+    // How long a client may go on sending after our last word, without a pause and in all.
+    private static let lingerPause: UInt64 = 2_000_000_000
+    private static let lingerLimit: UInt64 = 30_000_000_000
+
+    /// Both bodies are through.
+    mutating func finish(_ index: UInt32) {
+        let exchange = exchanges.at(index)
+        settle(index, .ok)
+        let upstreamIndex = exchange.it.upstream
+        let upstream = upstreams.at(upstreamIndex)
+        // Reusable only if both sides have said all they had to, and nothing else.
+        let isClean =
+            exchange.it.upstreamStays && exchange.it.up.isDone && !upstream.it.link.ended
+            && !upstream.it.link.peerEnding && upstream.it.link.input.isEmpty
+            && upstream.it.link.output.isEmpty
+        exchange.it.upstream = .max
+        if isClean { keep(idle: upstreamIndex) } else { close(upstream: upstreamIndex) }
+        let clientIndex = exchange.it.client
+        let closes = exchange.it.closesClient
+        release(index)
+        if closes { closeSoftly(clientIndex) } else { awaitRequest(clientIndex) }
+    }
+
+    /// The client may send its next request, or has done so already.
+    private mutating func awaitRequest(_ index: UInt32) {
+        let client = clients.at(index)
+        if isDraining && client.it.link.input.isEmpty && !client.it.link.canRead {
+            closeSoftly(index)
+            return
+        }
+        client.it.phase = .head
+        client.it.seen = 0
+        client.it.link.rest(&kit)
+        arm(index, after: listeners[Int(client.it.listener)].idleTimeout)
+        if !client.it.link.input.isEmpty || client.it.link.canRead { enqueue(client: index) }
+    }
+
+    /// Tells the pool how the attempt ended, once for each `began`.
+    mutating func settle(_ index: UInt32, _ outcome: AttemptResult.Outcome) {
+        let exchange = exchanges.at(index)
+        guard exchange.it.isCounted else { return }
+        exchange.it.isCounted = false
+        let result = AttemptResult(
+            outcome: outcome, status: UInt32(exchange.it.status), strategy: exchange.it.strategy,
+            token: exchange.it.token, generation: exchange.it.generation,
+            connectNs: exchange.it.connectNs,
+            firstByteNs: exchange.it.firstByteAt > 0
+                ? exchange.it.firstByteAt &- exchange.it.pickedAt : 0,
+            totalNs: now &- exchange.it.pickedAt, bytesSent: exchange.it.up.moved,
+            bytesReceived: exchange.it.down.moved)
+        pools[UInt32(exchange.it.pool)].ended(exchange.it.node, result)
+    }
+
+    /// The node has gone before its answer. Sent again where that is safe (RFC 9110 section 9.2.2).
+    mutating func lost(_ index: UInt32) {
+        let exchange = exchanges.at(index)
+        let wasIdle = upstreams[exchange.it.upstream].wasIdle
+        drop(upstreamOf: index)
+        guard !exchange.it.responseStarted else {
+            settle(index, .broken)
+            cut(index)
+            return
+        }
+        exchange.it.firstByteAt = 0
+        if exchange.it.isReplayable && wasIdle && !exchange.it.metStaleConnection {
+            // It closed an idle connection just as we used it, which is its right: the same node
+            // again, on a new connection, and no failure of it.
+            exchange.it.metStaleConnection = true
+            connect(index)
+            return
+        }
+        settle(index, .broken)
+        exchange.it.nodeFailed()
+        if exchange.it.isReplayable
+            && exchange.it.attempt <= settings[Int(exchange.it.pool)].retries
+        {
+            exchange.it.metStaleConnection = false
+            pickAndConnect(index, headIsParsed: false)
+        } else {
+            fail(index, 502, "the node closed the connection before it answered")
+        }
+    }
+
+    /// The client is gone, or has broken off its request: nobody is there to be answered.
+    mutating func clientGone(_ index: UInt32) {
+        let exchange = exchanges.at(index)
+        settle(index, exchange.it.phase == .tunnel ? .ok : .abandoned)
+        if exchange.it.status == 0 { exchange.it.status = 499 }
+        let client = exchange.it.client
+        drop(upstreamOf: index)
+        release(index)
+        close(client: client)
+    }
+
+    /// The response has begun and cannot be finished: the client must see that it is not whole.
+    mutating func cut(_ index: UInt32) {
+        let exchange = exchanges.at(index)
+        let client = exchange.it.client
+        drop(upstreamOf: index)
+        exchange.it.wasCut = true
+        release(index)
+        Socket.resetOnClose(clients[client].link.fd)
+        close(client: client)
+    }
+
+    /// Ends an exchange with an answer of our own.
+    mutating func fail(_ index: UInt32, _ status: UInt16, _ sentence: StaticString) {
+        let exchange = exchanges.at(index)
+        guard !exchange.it.responseStarted else {
+            cut(index)
+            return
+        }
+        settle(index, .broken)
+        drop(upstreamOf: index)
+        exchange.it.status = status
+        let clientIndex = exchange.it.client
+        let asHead = exchange.it.method == .head
+        // A body that was not read whole cannot be told from a next request.
+        let stays = exchange.it.clientStays && exchange.it.up.isDone && !isDraining
+        let client = clients.at(clientIndex)
+        client.it.link.input.consume(exchange.it.headLength)
+        exchange.it.headLength = 0
+        release(index)
+        reject(clientIndex, status, sentence, stays: stays, asHead: asHead)
+    }
+
+    /// Answers a client that has no exchange (any more).
+    mutating func reject(
+        _ index: UInt32, _ status: UInt16, _ sentence: StaticString, stays: Bool, asHead: Bool
+    ) {
+        let client = clients.at(index)
+        kit.scratch.clear()
+        _ = kit.scratch.write {
+            CannedResponse.write(
+                status: status, sentence: sentence, close: !stays, headOnly: asHead, to: &$0)
+        }
+        if case .failed = client.it.link.sendScratch(&kit) {
+            close(client: index)
+        } else if stays {
+            awaitRequest(index)
+        } else {
+            closeSoftly(index)
+        }
+    }
+
+    /// Gives back what an exchange holds, writes its line in the log, and ends it.
+    private mutating func release(_ index: UInt32) {
+        var exchange = exchanges.remove(index)
+        if exchange.note != .max {
+            let names = shared.names[Int(exchange.pool)]
+            let line = LogLine(
+                client: clients[exchange.client].address, pool: names.pool,
+                node: names.node(exchange.node), strategy: names.strategy(exchange.strategy),
+                status: exchange.status, wasCut: exchange.wasCut,
+                attempts: exchange.attempt + (exchange.node == .max ? 0 : 1),
+                received: exchange.up.moved, sent: exchange.down.moved,
+                connect: exchange.connectNs,
+                firstByte: exchange.firstByteAt > 0
+                    ? exchange.firstByteAt &- exchange.startedAt : 0,
+                total: now &- exchange.startedAt)
+            log.write(exchange.note, line)
+        }
+        exchange.up.end(&kit)
+        exchange.down.end(&kit)
+        clients[exchange.client].exchange = .max
+    }
+
+    /// A tunnel's end is the end of both connections.
+    mutating func endTunnel(_ index: UInt32) {
+        let client = exchanges[index].client
+        drop(upstreamOf: index)
+        release(index)
+        close(client: client)
+    }
+
+    /// Our last word is said, or waits in `output`: the client gets time to read it.
+    private mutating func closeSoftly(_ index: UInt32) {
+        let client = clients.at(index)
+        client.it.phase = .lingering
+        client.it.lingerUntil = now &+ Self.lingerLimit
+        kit.buffers.reclaim(&client.it.link.input)
+        arm(index, after: Self.lingerPause)
+        linger(index)
+    }
+
+    /// Sends what is left to say, says goodbye, and reads into nowhere until the client does too.
+    mutating func linger(_ index: UInt32) {
+        let client = clients.at(index)
+        switch client.it.link.flush(&kit) {
+        case .wait:
+            arm(index, after: Self.lingerLimit)
+            return
+        case .failed:
+            close(client: index)
+            return
+        case .done: break
+        }
+        if !client.it.saidGoodbye {
+            client.it.saidGoodbye = true
+            Socket.endSending(client.it.link.fd)
+        }
+        while true {
+            switch client.it.link.fill(&kit) {
+            case .more:
+                client.it.link.input.clear()
+                if now >= client.it.lingerUntil {
+                    close(client: index)
+                    return
+                }
+            case .wait:
+                kit.buffers.reclaim(&client.it.link.input)
+                arm(index, after: min(Self.lingerPause, client.it.lingerUntil &- now))
+                return
+            case .ended, .failed:
+                close(client: index)
+                return
+            }
+        }
+    }
+
+    /// A client's patience, or ours with it or its node, has ended.
+    mutating func timedOut(_ index: UInt32) {
+        let client = clients.at(index)
+        switch client.it.phase {
+        case .head:
+            if client.it.seen > 0 {
+                reject(
+                    index, 408, "the request's header fields did not arrive in time", stays: false,
+                    asHead: false)
+            } else {
+                close(client: index)
+            }
+        case .lingering:
+            close(client: index)
+        case .exchange:
+            exchangeTimedOut(client.it.exchange)
+        }
+    }
+
+    private mutating func exchangeTimedOut(_ index: UInt32) {
+        let exchange = exchanges.at(index)
+        switch exchange.it.phase {
+        case .connecting:
+            connectFailed(index, timedOut: true)
+        case .tunnel:
+            settle(index, .ok)
+            endTunnel(index)
+        case .running:
+            if exchange.it.responseStarted {
+                // Who did not move? A client that takes nothing says nothing about the node.
+                let clientWaits = clients[exchange.it.client].link.canWrite
+                settle(index, clientWaits ? .timedOut : .abandoned)
+                cut(index)
+            } else if exchange.it.up.isDone {
+                settle(index, .timedOut)
+                fail(index, 504, "the node did not answer in time")
+            } else {
+                settle(index, .abandoned)
+                fail(index, 408, "the request's body did not arrive in time")
+            }
+        }
+    }
+
+    mutating func close(client index: UInt32) {
+        wheel.cancel(index)
+        var client = clients.remove(index)
+        client.link.close(&kit)
+    }
+
+    /// The worker leaves: whatever is still open is closed.
+    mutating func closeEverything() {
+        for index in 0..<UInt32(clients.capacity) where clients.isLive(index: index) {
+            let client = clients.at(index)
+            if client.it.phase == .exchange {
+                settle(client.it.exchange, .abandoned)
+                cut(client.it.exchange)
+            } else {
+                close(client: index)
+            }
+        }
+        for index in 0..<UInt32(upstreams.capacity) where upstreams.isLive(index: index) {
+            close(upstream: index)
+        }
+    }
+}

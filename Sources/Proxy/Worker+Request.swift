@@ -1,0 +1,195 @@
+// From a client's bytes to a node: the head is read and judged, the pool is found by host and path,
+// the pool's strategies pick, and a connection is taken from the idle ones or made anew.
+
+import Balance
+import Base
+import HTTP
+import Net
+
+extension Worker {
+    /// Reads until a head is whole, and begins its exchange.
+    mutating func readHead(_ index: UInt32) {
+        let client = clients.at(index)
+        while true {
+            if !client.it.link.input.isEmpty {
+                let outcome = requestHead.parse(client.it.link.input.bytes, seen: client.it.seen)
+                switch outcome {
+                case .complete(let length):
+                    client.it.seen = 0
+                    begin(index, headLength: length)
+                    return
+                case .invalid(let fault):
+                    reject(index, fault.status, fault.sentence, stays: false, asHead: false)
+                    return
+                case .incomplete:
+                    if client.it.seen == 0 {
+                        let listening = listeners[Int(client.it.listener)]
+                        arm(index, after: listening.headerTimeout)
+                    }
+                    client.it.seen = client.it.link.input.count
+                }
+            }
+            switch client.it.link.fill(&kit) {
+            case .more: continue
+            case .wait: return
+            case .ended, .failed:
+                close(client: index)
+                return
+            }
+        }
+    }
+
+    /// The head that was just parsed lies at the front of the client's input.
+    private mutating func begin(_ index: UInt32, headLength: Int) {
+        let client = clients.at(index)
+        let bytes = client.it.link.input.bytes
+        if requestHead.method == .options && requestHead.maxForwards == 0 {
+            // RFC 9110 section 7.6.2: such a question is for the last proxy it reaches.
+            refuse(index, headLength, 200, "answered by the balancer, as Max-Forwards asks")
+            return
+        }
+        let pool = listeners[Int(client.it.listener)].routes.pool(
+            host: bytes.extracting(requestHead.authority.indices),
+            path: bytes.extracting(requestHead.path.indices))
+        guard let pool else {
+            refuse(index, headLength, 404, "no route leads from this host and path to a pool")
+            return
+        }
+        let made = exchanges.insert(
+            Exchange(
+                client: index, pool: UInt16(pool), head: requestHead, headLength: headLength,
+                now: now))
+        client.it.phase = .exchange
+        client.it.exchange = made.index
+        if log.isOn {
+            exchanges.at(made.index).it.note = log.note(
+                method: bytes.extracting(requestHead.methodRange.indices),
+                target: bytes.extracting(requestHead.target.indices))
+        }
+        pickAndConnect(made.index, headIsParsed: true)
+    }
+
+    /// A request that no exchange is made for: answered, and its body, if any, not read.
+    private mutating func refuse(
+        _ index: UInt32, _ headLength: Int, _ status: UInt16, _ sentence: StaticString
+    ) {
+        let client = clients.at(index)
+        let stays = requestHead.keepAlive && !requestHead.framing.hasBody && !isDraining
+        client.it.link.input.consume(headLength)
+        reject(index, status, sentence, stays: stays, asHead: requestHead.method == .head)
+    }
+
+    /// Has the pool's strategies pick a node and goes there.
+    mutating func pickAndConnect(_ index: UInt32, headIsParsed: Bool) {
+        let exchange = exchanges.at(index)
+        let client = clients.at(exchange.it.client)
+        if !headIsParsed { parseAgain(client) }
+        let view = pools.at(UInt32(exchange.it.pool))
+        let outcome = ask(view, exchange, client)
+        exchange.it.pickedAt = now
+        switch outcome {
+        case .node(let node, let token, let strategy):
+            if exchange.it.hasTried(node) {
+                // No other node is left to try.
+                fail(index, 502, "the node could not be reached")
+                return
+            }
+            exchange.it.node = node
+            exchange.it.token = token
+            exchange.it.strategy = strategy
+            exchange.it.generation = view.it.generation
+            exchange.it.addressIndex = 0
+            exchange.it.isCounted = true
+            view.it.began(node)
+            if exchange.it.note != .max {
+                log.note(exchange.it.note, reason: view.it.lastReason)
+            }
+            reachNode(index, headIsParsed: true)
+        case .refused:
+            fail(index, 503, "the pool's strategy let no node take this request")
+        case .noneAlive:
+            fail(index, 503, "no node of the pool is up")
+        }
+    }
+
+    /// Has the pool pick for the request in `requestHead`, whose bytes lie in the client's input.
+    private func ask(
+        _ view: Ref<PoolView>, _ exchange: Ref<Exchange>, _ client: Ref<Client>
+    ) -> PickOutcome {
+        var room: [46 of UInt8] = .init(repeating: 0)
+        let length = client.it.address.text(into: &room)
+        let bytes = client.it.link.input.bytes
+        let tried = exchange.it.tried
+        let facts = PickFacts(
+            method: bytes.extracting(requestHead.methodRange.indices),
+            target: bytes.extracting(requestHead.target.indices),
+            authority: bytes.extracting(requestHead.authority.indices),
+            client: room.span.extracting(0..<length), bytes: bytes, fields: requestHead.fields,
+            tried: tried.span.extracting(0..<exchange.it.triedCount),
+            attempt: exchange.it.attempt, flags: log.isOn ? PickFacts.explain : 0)
+        return view.it.pick(facts)
+    }
+
+    /// Takes an idle connection to the picked node where that is safe, else makes one.
+    mutating func reachNode(_ index: UInt32, headIsParsed: Bool) {
+        let exchange = exchanges.at(index)
+        let pool = settings[Int(exchange.it.pool)]
+        let list = pool.firstNode + Int(exchange.it.node)
+        // An idle connection may be closed by the node at this very moment. A request that can be
+        // sent again survives that; any other goes out on a connection that was never idle.
+        let mayReuse =
+            (exchange.it.isReplayable || pool.reusesAlways) && !exchange.it.metStaleConnection
+        if mayReuse && idle[list].newest != .max {
+            let taken = idle[list].newest
+            idle[list].remove(taken, in: upstreams)
+            upstreams[taken].client = exchange.it.client
+            exchange.it.upstream = taken
+            sendHead(index, headIsParsed: headIsParsed)
+        } else {
+            connect(index)
+        }
+    }
+
+    /// Sends the request's head, and what of its body is at hand, on a connection that is made.
+    mutating func sendHead(_ index: UInt32, headIsParsed: Bool) {
+        let exchange = exchanges.at(index)
+        let client = clients.at(exchange.it.client)
+        let upstream = upstreams.at(exchange.it.upstream)
+        if !headIsParsed { parseAgain(client) }
+        exchange.it.phase = .running
+        var facts = ForwardingFacts(
+            client: client.it.address, secure: false, trusted: client.it.isTrusted,
+            passUpgrade: exchange.it.wantsWebSocket)
+        if requestHead.authority.isEmpty {
+            // An HTTP/1.0 client named no host: the node is told its own address.
+            let node = settings[Int(exchange.it.pool)].firstNode + Int(exchange.it.node)
+            let address = addresses.address(node, exchange.it.addressIndex)
+            facts.node = address?.ip
+            facts.nodePort = address?.port ?? 80
+        }
+        let bytes = client.it.link.input.bytes
+        let fits = kit.scratch.write { requestHead.writeForwarded(bytes, facts: facts, to: &$0) }
+        guard fits else {
+            kit.scratch.clear()
+            fail(index, 431, "the request's header fields are too long to be forwarded")
+            return
+        }
+        if exchange.it.up.isDone {
+            if case .failed = upstream.it.link.sendScratch(&kit) {
+                lost(index)
+                return
+            }
+        } else {
+            // From here on the request cannot be sent again: its head is no longer needed.
+            client.it.link.input.consume(exchange.it.headLength)
+            exchange.it.headLength = 0
+        }
+        drive(index)
+    }
+
+    /// The request's head lies at the front of the input until it can no longer be needed: it parses
+    /// as it did before.
+    private mutating func parseAgain(_ client: Ref<Client>) {
+        _ = requestHead.parse(client.it.link.input.bytes)
+    }
+}

@@ -1,0 +1,269 @@
+// A worker: one thread, one event loop, its own listeners, connections, pools of connections to
+// nodes, timers and strategy instances. What workers share is published to them (the board, the
+// address book, orders) and picked up between two events. The facets of its work are the files
+// Worker+*.swift: accepting, requests, connecting, both directions of an exchange, endings.
+
+import Balance
+import Base
+import Config
+import HTTP
+import Net
+
+/// What a listening socket of a worker serves.
+struct Listening {
+    let fd: Int32
+    let routes: RouteTable
+    let trusted: [AddressRange]
+    let headerTimeout: UInt64
+    let idleTimeout: UInt64
+}
+
+/// What a worker needs of a pool's settings.
+struct PoolSettings {
+    let firstNode: Int
+    let nodeCount: Int
+    let connectTimeout: UInt64
+    let responseTimeout: UInt64
+    /// 0: never.
+    let idleTimeout: UInt64
+    let tunnelTimeout: UInt64
+    let retries: UInt32
+    let reusesAlways: Bool
+}
+
+/// One worker's whole state. Lives on its thread's stack; nothing else touches it.
+struct Worker: ~Copyable {
+    let shared: WorkerShared
+    let index: Int
+    let clock: WorkerClock
+    let poller: Poller
+    var wheel: TimerWheel
+    var kit: Kit
+    var clients = Slab<Client>()
+    var exchanges = Slab<Exchange>(chunk: 64)
+    var upstreams = Slab<Upstream>()
+    var pools = Slab<PoolView>(chunk: 8)
+    let settings: [PoolSettings]
+    var idle: [IdleList]
+    var listeners: [Listening]
+    var addresses: AddressCopy
+    var requestHead: RequestHead
+    var responseHead: ResponseHead
+    var log: AccessLog
+    /// Clients that go on at the end of the turn: a pipelined request, or a stream that has yielded.
+    var queue: [UInt64] = []
+    var turn: [UInt64] = []
+    var now: UInt64
+    var sweptAt: UInt64 = 0
+    var isDraining = false
+    var acceptRestsUntil: UInt64 = 0
+
+    /// What a worker needs of the system, had before the worker is made.
+    struct Means: ~Copyable {
+        let poller: Poller
+        let kit: Kit
+
+        init(worker: Int) throws(Refusal) {
+            let poller: Poller
+            do throws(SystemError) {
+                poller = try Poller()
+            } catch {
+                throw Refusal("worker \(worker) cannot start: \(error)")
+            }
+            guard let kit = Kit() else {
+                throw Refusal("worker \(worker) cannot start: no memory")
+            }
+            self.poller = poller
+            self.kit = kit
+        }
+    }
+
+    init(_ shared: WorkerShared, index: Int, _ means: consuming Means) {
+        self.shared = shared
+        self.index = index
+        poller = means.poller
+        kit = means.kit
+        now = monotonicNow()
+        clock = shared.clocks[index]
+        wheel = TimerWheel(now: now)
+        settings = shared.settings
+        idle = Array(repeating: IdleList(), count: shared.nodeTotal)
+        listeners = shared.listening[index]
+        addresses = AddressCopy(shared.addresses)
+        requestHead = RequestHead(limits: shared.limits)
+        responseHead = ResponseHead()
+        log = AccessLog(fd: shared.accessLog)
+        clock.now = now
+        for pool in 0..<shared.settings.count {
+            let place = InstancePlace(
+                board: shared.board, pool: pool, worker: index, clock: clock,
+                metrics: shared.metrics, entropy: shared.entropy)
+            // A new slab gives its slots in order: the pool's number is its index.
+            _ = pools.insert(PoolView(at: place, strategies: shared.strategies[index][pool]))
+        }
+        queue.reserveCapacity(256)
+        turn.reserveCapacity(256)
+    }
+
+    /// Registers what the worker listens to. False: the system lets it not.
+    func watch() -> Bool {
+        var isWatched = poller.addLevel(shared.wakeups[index].fd, token: Token.wakeup.packed)
+        for i in 0..<listeners.count {
+            let added = poller.addLevel(listeners[i].fd, token: Token.listener(i).packed)
+            isWatched = isWatched && added
+        }
+        return isWatched
+    }
+
+    /// Serves until it is told to stop, or has drained.
+    mutating func run() {
+        while !isOver {
+            let count = poller.wait(milliseconds: patience())
+            now = monotonicNow()
+            clock.now = now
+            refresh()
+            for i in 0..<count { handle(poller[i]) }
+            runQueue()
+            expire()
+            log.flush()
+        }
+        closeEverything()
+        log.flush()
+    }
+
+    private var isOver: Bool {
+        switch shared.orders.current {
+        case .serve: false
+        case .drain: isDraining && clients.count == 0
+        case .stop: true
+        }
+    }
+
+    /// Milliseconds the poller may wait.
+    private func patience() -> Int32 {
+        if !queue.isEmpty { return 0 }
+        var wait = wheel.wait(now: now)
+        // Idle connections to nodes are looked at once a second, and so is a pause in accepting.
+        if upstreams.count > 0 || acceptRestsUntil > 0 {
+            wait = wait < 0 ? 1000 : min(wait, 1000)
+        }
+        return wait
+    }
+
+    /// Takes over what other threads have published.
+    private mutating func refresh() {
+        for pool in 0..<UInt32(settings.count) { pools[pool].refresh(now: now) }
+        addresses.refresh(shared.addresses)
+        if shared.orders.current != .serve && !isDraining { beginDrain() }
+        if acceptRestsUntil > 0 && now >= acceptRestsUntil { resumeAccepting() }
+    }
+
+    private mutating func handle(_ event: Event) {
+        let token = Token(packed: event.token)
+        switch token.kind {
+        case .client:
+            guard clients.isLive(token.handle) else { return }
+            clients.at(token.handle.index).it.link.note(event)
+            advance(client: token.handle.index, broken: event.broken)
+        case .upstream:
+            guard upstreams.isLive(token.handle) else { return }
+            let upstream = upstreams.at(token.handle.index)
+            upstream.it.link.note(event)
+            if upstream.it.client == .max {
+                // Idle: whatever it says, it is of no use any more.
+                drop(idle: token.handle.index)
+            } else if !upstream.it.isConnected {
+                connectEnded(token.handle.index)
+            } else {
+                drive(clients.at(upstream.it.client).it.exchange)
+            }
+        case .listener:
+            accept(Int(token.handle.index))
+        case .wakeup:
+            shared.wakeups[index].clear()
+        }
+    }
+
+    /// Goes on with a client after something happened on its side.
+    mutating func advance(client index: UInt32, broken: Bool = false) {
+        let client = clients.at(index)
+        switch client.it.phase {
+        case .head: readHead(index)
+        case .exchange:
+            if broken { clientGone(client.it.exchange) } else { drive(client.it.exchange) }
+        case .lingering: linger(index)
+        }
+    }
+
+    /// Has a client go on at the end of this turn.
+    mutating func enqueue(client index: UInt32) {
+        let client = clients.at(index)
+        guard !client.it.isQueued else { return }
+        client.it.isQueued = true
+        queue.append(clients.handle(index).packed)
+    }
+
+    private mutating func runQueue() {
+        guard !queue.isEmpty else { return }
+        swap(&queue, &turn)
+        for packed in turn {
+            let handle = Handle(packed: packed)
+            guard clients.isLive(handle) else { continue }
+            clients.at(handle.index).it.isQueued = false
+            advance(client: handle.index)
+        }
+        turn.removeAll(keepingCapacity: true)
+    }
+
+    /// Sets when the patience with a client ends; `span` 0: never.
+    mutating func arm(_ index: UInt32, after span: UInt64) {
+        let client = clients.at(index)
+        client.it.deadline = span == 0 ? 0 : now &+ span
+        if span > 0 { wheel.set(index, at: now &+ span) }
+    }
+
+    private mutating func expire() {
+        while let index = wheel.expired(now: now) {
+            guard index < UInt32(clients.capacity), clients.isLive(index: index) else { continue }
+            let deadline = clients[index].deadline
+            if deadline == 0 { continue }
+            if deadline > now { wheel.set(index, at: deadline) } else { timedOut(index) }
+        }
+        if now &- sweptAt >= 1_000_000_000 {
+            sweptAt = now
+            sweepIdle()
+            kit.buffers.trim()
+        }
+    }
+}
+
+/// What the poller hands back with an event: what kind of descriptor, and which.
+struct Token {
+    enum Kind: UInt32 {
+        case client = 0
+        case upstream = 1
+        case listener = 2
+        case wakeup = 3
+    }
+    let kind: Kind
+    let handle: Handle
+
+    init(_ kind: Kind, _ handle: Handle) {
+        self.kind = kind
+        self.handle = handle
+    }
+    static func listener(_ index: Int) -> Token {
+        Token(.listener, Handle(index: UInt32(index), generation: 0))
+    }
+    static var wakeup: Token { Token(.wakeup, Handle(index: 0, generation: 0)) }
+
+    // The kind lies in the upper two bits of the index: a worker has fewer than 2^30 connections.
+    var packed: UInt64 {
+        Handle(index: handle.index | kind.rawValue << 30, generation: handle.generation).packed
+    }
+    init(packed: UInt64) {
+        let both = Handle(packed: packed)
+        kind = Kind(rawValue: both.index >> 30) ?? .wakeup
+        handle = Handle(index: both.index & (1 << 30 - 1), generation: both.generation)
+    }
+}

@@ -1,1 +1,0 @@
-// HTTPTests: being built.
