@@ -90,7 +90,9 @@ let package = Package(
         tests("NetTests", uses: ["Net", "Base", "CLinux"]),
         tests("BalanceTests", uses: ["Balance", "Base", "CTrivet"]),
         tests("PluginTests", uses: ["Loading", "Balance", "Base", "CTrivet", "TestKit"]),
-        tests("ProxyTests", uses: ["Proxy", "Net", "HTTP", "Config", "Base"]),
+        tests(
+            "ProxyTests",
+            uses: ["Proxy", "Net", "HTTP", "Balance", "Config", "Base", "CTrivet", "CLinux"]),
         tests("Scenarios", uses: ["TestKit", "Base", "CLinux"]),
     ] + plugins.map(\.target),
     swiftLanguageModes: [.v6],
