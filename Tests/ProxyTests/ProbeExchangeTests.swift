@@ -94,8 +94,8 @@ import Testing
         let garbage = try Probing.reply("garbage") { $0.send("\u{0}\u{1}SSH-2.0\r\n\r\n") }
         #expect(garbage.outcome == TRIVET_BROKEN)
         #expect(
-            garbage.detail == "answers with a response that does not start with HTTP/1.0 or HTTP/1.1"
-        )
+            garbage.detail
+                == "answers with a response that does not start with HTTP/1.0 or HTTP/1.1")
     }
 
     @Test func aConnectionThatBreaksOffIsSaidToHave() throws {

@@ -28,7 +28,7 @@ import Testing
         #expect(replies.first { $0.node == "node3" }?.outcome == TRIVET_CONNECT_FAILED)
         #expect(replies.first { $0.node == "node1" }?.connectNs != 0)
         #expect(
-            Lines.about("node known/") .sorted() == [
+            Lines.about("node known/").sorted() == [
                 "info  node known/node1: down -> up: fine",
                 "info  node known/node2: down -> draining: answers 418, draining",
                 "warn  node known/node3: down: connection refused",

@@ -5,6 +5,7 @@ import Base
 import CTrivet
 import Net
 import Proxy
+import Synchronization
 import Testing
 
 /// A board, an address book, a check and a prober over them.
@@ -97,9 +98,10 @@ final class Probing {
         _ manners: @escaping @Sendable (TinyServer.Connection) -> Void
     ) throws -> SeenReply {
         let gone = try Gate()
+        let left = Atomic<Int>(0)
         let server = try TinyServer { connection in
             manners(connection)
-            connection.awaitEnd()
+            if connection.awaitEnd() { left.wrappingAdd(1, ordering: .releasing) }
             gone.ring()
         }
         defer { server.end() }
@@ -110,12 +112,7 @@ final class Probing {
             script: script)
         let first = try #require(try probing.firstReplies().first)
         // Whatever came of it, the probe's connection is closed.
-        var looks = 0
-        #expect(
-            gone.await {
-                looks += 1
-                return looks > 1
-            })
+        #expect(gone.await { left.load(ordering: .acquiring) == 1 })
         return first
     }
 }

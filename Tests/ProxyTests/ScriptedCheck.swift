@@ -95,8 +95,8 @@ final class ScriptedCheck: @unchecked Sendable {
     }
 
     deinit {
-        for unsafe text in unsafe lent { unsafe text.deallocate() }
-        for unsafe pair in unsafe pairs { unsafe pair.deallocate() }
+        unsafe lent.forEach { unsafe $0.deallocate() }
+        unsafe pairs.forEach { unsafe $0.deallocate() }
         unsafe table.deallocate()
     }
 

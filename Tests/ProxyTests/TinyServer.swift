@@ -31,8 +31,8 @@ final class TinyServer: Sendable {
                 var byte = [UInt8](repeating: 0, count: 1)
                 switch unsafe byte.withUnsafeMutableBytes({ unsafe IO.read(fd, into: $0) }) {
                 case .done: bytes.append(byte[0])
-                case .wait: guard wait(POLLIN) else { return String(decoding: bytes, as: UTF8.self) }
-                case .closed, .failed: return String(decoding: bytes, as: UTF8.self)
+                case .wait where wait(POLLIN): continue
+                case .wait, .closed, .failed: return String(decoding: bytes, as: UTF8.self)
                 }
             }
             return String(decoding: bytes, as: UTF8.self)
