@@ -83,7 +83,7 @@ let package = Package(
         .target(
             name: "TestKit", dependencies: ["Base", "CLinux"], path: "Tests/TestKit",
             swiftSettings: strict),
-        tests("ArchitectureTests", uses: ["TestKit"]),
+        tests("ArchitectureTests", uses: []),
         tests("BaseTests", uses: ["Base"]),
         tests("ConfigTests", uses: ["Config", "Base"]),
         tests("HTTPTests", uses: ["HTTP", "Base"]),

@@ -1,0 +1,15 @@
+import TrivetPlugin
+
+/// Every ready node in its turn, exact across workers.
+struct Turns: Strategy, Plugin {
+    static let name = "turns", version = "1.0.0", summary = "every ready node in its turn"
+    init(_ setup: Setup) {}
+    mutating func pick(_ pool: Pool, _ request: Request) -> Decision {
+        guard !pool.ready.isEmpty else { return .pass }
+        return .node(pool.ready[Int(pool.ticket() % UInt64(pool.ready.count))], because: "its turn")
+    }
+}
+
+@c @implementation public func trivet_plugin_v1(_ host: HostRef, _ error: ErrorRef) -> TableRef {
+    Turns.export(host, error)
+}
