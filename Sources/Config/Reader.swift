@@ -125,7 +125,7 @@ struct Reader {
         guard let value = Int(exactly: number), range.contains(value) else {
             complain(
                 node.place,
-                "\"\(key)\" in \(fields.what) is \(JSON.text(of: number)); expected "
+                "\"\(key)\" in \(fields.what) is \(number.isFinite ? JSON.text(of: number) : "\(number)"); expected "
                     + expected)
             return nil
         }
