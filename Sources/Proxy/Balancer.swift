@@ -23,7 +23,8 @@ package func poolSpecs(of configuration: Configuration) -> [PoolSpec] {
     }
 }
 
-package final class Balancer {
+/// Started and waited for by one thread; told to drain or stop by any.
+package final class Balancer: @unchecked Sendable {
     private let shared: WorkerShared
     private let prober: Prober
     private let nodeNames: NodeNames
