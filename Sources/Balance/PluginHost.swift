@@ -185,3 +185,17 @@ package final class PluginHost: @unchecked Sendable {
         return unsafe answer
     }
 }
+
+extension PluginHost {
+    /// Calls a plugin's entry function with this host and room for a sentence; what was written there
+    /// comes back beside its table. [control]
+    package static func callEntry(
+        _ host: PluginHost,
+        _ entry: (UnsafePointer<trivet_host>, UnsafeMutablePointer<trivet_error>) ->
+            UnsafePointer<trivet_plugin>?
+    ) -> (UnsafePointer<trivet_plugin>?, String) {
+        let answer = unsafe lendError { unsafe entry(host.table, $0) }
+        host.endCall()
+        return unsafe answer
+    }
+}

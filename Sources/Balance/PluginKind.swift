@@ -22,6 +22,11 @@ package struct PluginOrigin: Equatable, Sendable {
 package struct PluginOption: Equatable, Sendable {
     package var name: String
     package var summary: String
+
+    package init(name: String, summary: String) {
+        self.name = name
+        self.summary = summary
+    }
 }
 
 /// Names as a configuration writes them: "round-robin". At most 64 bytes, so that they fit everywhere.
@@ -96,5 +101,14 @@ package struct InstancePlace: Sendable {
         return PluginHost(
             label: "pool \(spec.name), worker \(worker), \(plugin)", pool: spec.name,
             plugin: plugin, worker: worker, clock: clock, metrics: metrics, seed: mixed)
+    }
+}
+
+extension PluginOrigin {
+    /// What a plugin's table says about itself. Its size must have been checked.
+    package init(file: String, table: UnsafePointer<trivet_plugin>) {
+        unsafe self.init(
+            file: file, plugin: foreignText(table.pointee.name, limit: 128),
+            version: foreignText(table.pointee.version, limit: 64))
     }
 }

@@ -37,10 +37,13 @@ package struct Thread {
             unsafe start.release()
             throw SystemError(call: "pthread_create", code: code)
         }
-        self.handle = unsafe UInt(handle)
-        _ = clinux_set_thread_name(handle, name)
+        self.handle = UInt(handle)
+        _ = unsafe clinux_set_thread_name(handle, name)
     }
 
     /// Waits for its end. Call once.
     package func join() { _ = pthread_join(pthread_t(handle), nil) }
+
+    /// Lets it end by itself, for one that may be held up where nothing can end it. Instead of `join`.
+    package func detach() { _ = pthread_detach(pthread_t(handle)) }
 }

@@ -116,7 +116,7 @@ struct AccessLog: ~Copyable {
     }
 
     private mutating func put(_ text: StaticString) {
-        unsafe text.withUTF8Buffer { unsafe pending.append(contentsOf: $0) }
+        text.withUTF8Buffer { unsafe pending.append(contentsOf: $0) }
     }
 
     private mutating func put(_ number: UInt64) {

@@ -183,11 +183,12 @@ struct BodyStream: ~Copyable {
                 _ = kit.tail.write { writeTrailers(bytes, piece.trailers, to: &$0) }
             }
         }
-        let payload = source.input.bytes.extracting(piece.payload.indices)
+        let count = Int(piece.payload.length)
         let ahead = kit.scratch.count
-        let total = ahead + payload.count + kit.tail.count
+        let total = ahead + count + kit.tail.count
         var sent = 0
         if total > 0 {
+            let payload = source.input.bytes.extracting(piece.payload.indices)
             switch IO.send(sink.fd, kit.scratch.bytes, payload, kit.tail.bytes) {
             case .done(let n): sent = n
             case .wait, .closed: break
@@ -197,47 +198,49 @@ struct BodyStream: ~Copyable {
             }
             if sent < total { sink.canWrite = false }
         }
-        if sinkIsChunked {
-            // A chunk once begun is finished: what did not go is kept with its framing.
-            if sent < total, !keep(payload, after: sent, in: &sink, &kit) {
+        let isWhole = sent == total
+        if isWhole {
+            take(piece, count, from: &source)
+        } else if sinkIsChunked || self.source == .chunked {
+            // Decoded already, or a chunk begun: what did not go is kept as it is to go.
+            guard keep(piece, of: source, after: sent, in: &sink, &kit) else {
                 return .sinkFailed(105)
             }
-            moved += UInt64(payload.count)
-            source.input.consume(piece.consumed)
+            take(piece, count, from: &source)
         } else {
-            let payloadSent = max(0, sent - ahead)
+            // As it came: the rest of the payload stays where it is.
             if sent < ahead {
                 kit.scratch.consume(sent)
                 guard sink.keep(&kit) else { return .sinkFailed(105) }
             }
-            moved += UInt64(payloadSent)
-            if case .length = self.source { left -= UInt64(payloadSent) }
-            if payloadSent == payload.count {
-                source.input.consume(piece.consumed)
-                if piece.isLast { isRead = true }
-            } else if case .chunked = self.source {
-                // Decoded already: what is left must not be decoded again.
-                guard keep(payload, after: sent, in: &sink, &kit) else { return .sinkFailed(105) }
-                moved += UInt64(payload.count - payloadSent)
-                source.input.consume(piece.consumed)
-                if piece.isLast { isRead = true }
-            } else {
-                source.input.consume(payloadSent)
-            }
-        }
-        if sinkIsChunked && piece.isLast {
-            isRead = true
-            endsOpenly = false
+            let gone = max(0, sent - ahead)
+            moved += UInt64(gone)
+            if case .length = self.source { left -= UInt64(gone) }
+            source.input.consume(gone)
+            if case .length = self.source, left == 0 { isRead = true }
         }
         kit.scratch.clear()
         return nil
     }
 
+    /// A piece is on its way, or kept behind what is.
+    private mutating func take(_ piece: Piece, _ count: Int, from source: inout Link) {
+        moved += UInt64(count)
+        if case .length = self.source { left -= UInt64(count) }
+        source.input.consume(piece.consumed)
+        if piece.isLast {
+            isRead = true
+            endsOpenly = false
+        }
+    }
+
     /// Keeps what of scratch, payload and tail comes after the first `sent` bytes.
     private func keep(
-        _ payload: Span<UInt8>, after sent: Int, in sink: inout Link, _ kit: inout Kit
+        _ piece: Piece, of source: borrowing Link, after sent: Int, in sink: inout Link,
+        _ kit: inout Kit
     ) -> Bool {
         guard kit.buffers.lend(&sink.output) else { return false }
+        let payload = source.input.bytes.extracting(piece.payload.indices)
         let ahead = kit.scratch.count
         if sent < ahead {
             let rest = kit.scratch.bytes.extracting(sent..<ahead)

@@ -37,11 +37,7 @@ struct RouteTable: Sendable {
         if entries.isEmpty { return otherwise }
         let name = withoutPort(host)
         for i in entries.indices {
-            if fits(entries[i].host.span, entries[i].anyLabel, name)
-                && fits(entries[i].path.span, isPrefix: entries[i].isPrefix, path)
-            {
-                return entries[i].pool
-            }
+            if fitsHost(entries[i], name) && fitsPath(entries[i], path) { return entries[i].pool }
         }
         return otherwise
     }
@@ -54,16 +50,20 @@ struct RouteTable: Sendable {
         return i >= 0 && host[i] == UInt8(ascii: ":") ? host.extracting(0..<i) : host
     }
 
-    private func fits(_ wanted: Span<UInt8>, _ anyLabel: Bool, _ name: Span<UInt8>) -> Bool {
+    private func fitsHost(_ entry: borrowing Entry, _ name: Span<UInt8>) -> Bool {
+        let wanted = entry.host.span
         if wanted.isEmpty { return true }
         let skipped = name.count - wanted.count
-        guard anyLabel ? skipped > 0 : skipped == 0 else { return false }
+        guard entry.anyLabel ? skipped > 0 : skipped == 0 else { return false }
         for i in 0..<wanted.count where wanted[i] != lower(name[skipped + i]) { return false }
         return true
     }
 
-    private func fits(_ wanted: Span<UInt8>, isPrefix: Bool, _ path: Span<UInt8>) -> Bool {
-        guard isPrefix ? path.count >= wanted.count : path.count == wanted.count else {
+    private func fitsPath(_ entry: borrowing Entry, _ path: Span<UInt8>) -> Bool {
+        let wanted = entry.path.span
+        // "GET http://host HTTP/1.1" asks for the root (RFC 9112 section 3.2.2).
+        if path.isEmpty { return wanted.isEmpty || wanted.count == 1 && wanted[0] == 0x2F }
+        guard entry.isPrefix ? path.count >= wanted.count : path.count == wanted.count else {
             return false
         }
         for i in 0..<wanted.count where wanted[i] != path[i] { return false }

@@ -43,8 +43,12 @@ extension Worker {
     private mutating func begin(_ index: UInt32, headLength: Int) {
         let client = clients.at(index)
         let bytes = client.it.link.input.bytes
-        let routes = listeners[Int(client.it.listener)].routes
-        let pool = routes.pool(
+        if requestHead.method == .options && requestHead.maxForwards == 0 {
+            // RFC 9110 section 7.6.2: such a question is for the last proxy it reaches.
+            refuse(index, headLength, 200, "answered by the balancer, as Max-Forwards asks")
+            return
+        }
+        let pool = listeners[Int(client.it.listener)].routes.pool(
             host: bytes.extracting(requestHead.authority.indices),
             path: bytes.extracting(requestHead.path.indices))
         guard let pool else {
@@ -80,18 +84,8 @@ extension Worker {
         let exchange = exchanges.at(index)
         let client = clients.at(exchange.it.client)
         if !headIsParsed { parseAgain(client) }
-        let pool = UInt32(exchange.it.pool)
-        let bytes = client.it.link.input.bytes
-        var room: [46 of UInt8] = .init(repeating: 0)
-        let length = client.it.address.text(into: &room)
-        let facts = PickFacts(
-            method: bytes.extracting(requestHead.methodRange.indices),
-            target: bytes.extracting(requestHead.target.indices),
-            authority: bytes.extracting(requestHead.authority.indices),
-            client: room.span.extracting(0..<length), bytes: bytes, fields: requestHead.fields,
-            tried: exchange.it.tried.span.extracting(0..<exchange.it.triedCount),
-            attempt: exchange.it.attempt, flags: log.isOn ? PickFacts.explain : 0)
-        let outcome = pools[pool].pick(facts)
+        let view = pools.at(UInt32(exchange.it.pool))
+        let outcome = ask(view, exchange, client)
         exchange.it.pickedAt = now
         switch outcome {
         case .node(let node, let token, let strategy):
@@ -103,12 +97,12 @@ extension Worker {
             exchange.it.node = node
             exchange.it.token = token
             exchange.it.strategy = strategy
-            exchange.it.generation = pools[pool].generation
+            exchange.it.generation = view.it.generation
             exchange.it.addressIndex = 0
             exchange.it.isCounted = true
-            pools[pool].began(node)
+            view.it.began(node)
             if exchange.it.note != .max {
-                log.note(exchange.it.note, reason: pools[pool].lastReason)
+                log.note(exchange.it.note, reason: view.it.lastReason)
             }
             reachNode(index, headIsParsed: true)
         case .refused:
@@ -116,6 +110,24 @@ extension Worker {
         case .noneAlive:
             fail(index, 503, "no node of the pool is up")
         }
+    }
+
+    /// Has the pool pick for the request in `requestHead`, whose bytes lie in the client's input.
+    private func ask(
+        _ view: Ref<PoolView>, _ exchange: Ref<Exchange>, _ client: Ref<Client>
+    ) -> PickOutcome {
+        var room: [46 of UInt8] = .init(repeating: 0)
+        let length = client.it.address.text(into: &room)
+        let bytes = client.it.link.input.bytes
+        let tried = exchange.it.tried
+        let facts = PickFacts(
+            method: bytes.extracting(requestHead.methodRange.indices),
+            target: bytes.extracting(requestHead.target.indices),
+            authority: bytes.extracting(requestHead.authority.indices),
+            client: room.span.extracting(0..<length), bytes: bytes, fields: requestHead.fields,
+            tried: tried.span.extracting(0..<exchange.it.triedCount),
+            attempt: exchange.it.attempt, flags: log.isOn ? PickFacts.explain : 0)
+        return view.it.pick(facts)
     }
 
     /// Takes an idle connection to the picked node where that is safe, else makes one.
@@ -145,9 +157,16 @@ extension Worker {
         let upstream = upstreams.at(exchange.it.upstream)
         if !headIsParsed { parseAgain(client) }
         exchange.it.phase = .running
-        let facts = ForwardingFacts(
+        var facts = ForwardingFacts(
             client: client.it.address, secure: false, trusted: client.it.isTrusted,
             passUpgrade: exchange.it.wantsWebSocket)
+        if requestHead.authority.isEmpty {
+            // An HTTP/1.0 client named no host: the node is told its own address.
+            let node = settings[Int(exchange.it.pool)].firstNode + Int(exchange.it.node)
+            let address = addresses.address(node, exchange.it.addressIndex)
+            facts.node = address?.ip
+            facts.nodePort = address?.port ?? 80
+        }
         let bytes = client.it.link.input.bytes
         let fits = kit.scratch.write { requestHead.writeForwarded(bytes, facts: facts, to: &$0) }
         guard fits else {

@@ -58,19 +58,33 @@ struct Worker: ~Copyable {
     var isDraining = false
     var acceptRestsUntil: UInt64 = 0
 
-    init(_ shared: WorkerShared, index: Int) throws(Refusal) {
+    /// What a worker needs of the system, had before the worker is made.
+    struct Means: ~Copyable {
+        let poller: Poller
+        let kit: Kit
+
+        init(worker: Int) throws(Refusal) {
+            let poller: Poller
+            do throws(SystemError) {
+                poller = try Poller()
+            } catch {
+                throw Refusal("worker \(worker) cannot start: \(error)")
+            }
+            guard let kit = Kit() else {
+                throw Refusal("worker \(worker) cannot start: no memory")
+            }
+            self.poller = poller
+            self.kit = kit
+        }
+    }
+
+    init(_ shared: WorkerShared, index: Int, _ means: consuming Means) {
         self.shared = shared
         self.index = index
+        poller = means.poller
+        kit = means.kit
         now = monotonicNow()
         clock = shared.clocks[index]
-        clock.now = now
-        do throws(SystemError) {
-            poller = try Poller()
-        } catch {
-            throw Refusal("worker \(index) cannot start: \(error)")
-        }
-        guard let kit = Kit() else { throw Refusal("worker \(index) cannot start: no memory") }
-        self.kit = kit
         wheel = TimerWheel(now: now)
         settings = shared.settings
         idle = Array(repeating: IdleList(), count: shared.nodeTotal)
@@ -79,22 +93,26 @@ struct Worker: ~Copyable {
         requestHead = RequestHead(limits: shared.limits)
         responseHead = ResponseHead()
         log = AccessLog(fd: shared.accessLog)
+        clock.now = now
         for pool in 0..<shared.settings.count {
             let place = InstancePlace(
                 board: shared.board, pool: pool, worker: index, clock: clock,
                 metrics: shared.metrics, entropy: shared.entropy)
-            let view = PoolView(at: place, strategies: shared.strategies[index][pool])
-            precondition(pools.insert(view).index == UInt32(pool), "slots are given in order")
+            // A new slab gives its slots in order: the pool's number is its index.
+            _ = pools.insert(PoolView(at: place, strategies: shared.strategies[index][pool]))
         }
         queue.reserveCapacity(256)
         turn.reserveCapacity(256)
-        var isRegistered = poller.addLevel(
-            shared.wakeups[index].fd, token: Token.wakeup.packed)
+    }
+
+    /// Registers what the worker listens to. False: the system lets it not.
+    func watch() -> Bool {
+        var isWatched = poller.addLevel(shared.wakeups[index].fd, token: Token.wakeup.packed)
         for i in 0..<listeners.count {
-            isRegistered =
-                poller.addLevel(listeners[i].fd, token: Token.listener(i).packed) && isRegistered
+            let added = poller.addLevel(listeners[i].fd, token: Token.listener(i).packed)
+            isWatched = isWatched && added
         }
-        guard isRegistered else { throw Refusal("worker \(index) cannot watch its sockets") }
+        return isWatched
     }
 
     /// Serves until it is told to stop, or has drained.

@@ -44,7 +44,7 @@ struct PoolNames: Sendable {
 final class WorkerShared: @unchecked Sendable {
     let board: Board
     let addresses: AddressBook
-    let metrics = Metrics()
+    let metrics: Metrics
     let orders = Orders()
     let settings: [PoolSettings]
     let nodeTotal: Int
@@ -60,13 +60,14 @@ final class WorkerShared: @unchecked Sendable {
     let strategies: [[[StrategyInstance]]]
 
     init(
-        board: Board, addresses: AddressBook, settings: [PoolSettings], nodeTotal: Int,
-        limits: HeadLimits, names: [PoolNames], accessLog: Int32, entropy: UInt64,
+        board: Board, addresses: AddressBook, metrics: Metrics, settings: [PoolSettings],
+        nodeTotal: Int, limits: HeadLimits, names: [PoolNames], accessLog: Int32, entropy: UInt64,
         clocks: [WorkerClock], wakeups: [Wakeup], listening: [[Listening]],
         strategies: [[[StrategyInstance]]]
     ) {
         self.board = board
         self.addresses = addresses
+        self.metrics = metrics
         self.settings = settings
         self.nodeTotal = nodeTotal
         self.limits = limits

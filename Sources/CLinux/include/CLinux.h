@@ -46,6 +46,7 @@ extern int accept4(int, struct sockaddr *__restrict, socklen_t *__restrict, int)
 extern int pipe2(int *, int);
 extern ssize_t splice(int, __off64_t *, int, __off64_t *, size_t, unsigned int);
 extern int memfd_create(const char *, unsigned int);
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);
 
 #define CLINUX_SPLICE_F_MOVE 1u
 #define CLINUX_SPLICE_F_NONBLOCK 2u
@@ -75,6 +76,10 @@ static inline int clinux_ioctl_winsize(int fd, struct winsize *size) {
 }
 static inline int clinux_prctl(int option, unsigned long argument) {
     return prctl(option, argument, 0, 0, 0);
+}
+// In the child: closes every descriptor from `first` on (glibc 2.34 and later).
+static inline int clinux_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
+    return posix_spawn_file_actions_addclosefrom_np(actions, first);
 }
 static inline int clinux_memfd_create(const char *name, unsigned int flags) {
     return memfd_create(name, flags);

@@ -1,0 +1,17 @@
+// A whole strategy in one file; SDK/README.md says how to build it with one command.
+
+import TrivetPlugin
+
+struct Turns: Strategy, Plugin {
+    static let name = "turns", version = "1.0.0", summary = "every ready node in its turn"
+    init(_ setup: Setup) {}
+    mutating func pick(_ pool: Pool, _ request: Request) -> Decision {
+        guard !pool.ready.isEmpty else { return .pass }
+        return .node(pool.ready[Int(pool.ticket() % UInt64(pool.ready.count))], because: "its turn")
+    }
+}
+
+/// The entry that Trivet looks for.
+@c @implementation public func trivet_plugin_v1(_ host: HostRef, _ error: ErrorRef) -> TableRef {
+    Turns.export(host, error)
+}

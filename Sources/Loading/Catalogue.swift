@@ -1,0 +1,87 @@
+// What is loaded, by the names that a configuration uses; and what could be, as a trial found it.
+
+import Balance
+
+/// All plugins in use in this process. Immutable: a reload makes another.
+package struct Catalogue: Sendable {
+    package let libraries: [Library]
+    package let strategies: [String: StrategyKind]
+    package let checks: [String: CheckKind]
+
+    /// Names are unique over all files: the trial has seen to it, and it is checked again here.
+    package init(libraries: [Library]) throws(Refusal) {
+        var strategies: [String: StrategyKind] = [:]
+        var checks: [String: CheckKind] = [:]
+        for library in libraries {
+            for kind in library.strategies {
+                if let other = strategies.updateValue(kind, forKey: kind.name) {
+                    throw Refusal(
+                        "\(library.origin.file) and \(other.origin.file) both offer strategy "
+                            + "\"\(kind.name)\"; take one away")
+                }
+            }
+            for kind in library.checks {
+                if let other = checks.updateValue(kind, forKey: kind.name) {
+                    throw Refusal(
+                        "\(library.origin.file) and \(other.origin.file) both offer check "
+                            + "\"\(kind.name)\"; take one away")
+                }
+            }
+        }
+        self.libraries = libraries
+        self.strategies = strategies
+        self.checks = checks
+    }
+
+    /// Nothing loaded: pools are served by the built-in round robin.
+    package static var empty: Catalogue {
+        Catalogue()
+    }
+
+    private init() {
+        libraries = []
+        strategies = [:]
+        checks = [:]
+    }
+}
+
+/// Strategy or check.
+package enum OfferKind: String, Sendable {
+    case strategy
+    case check
+}
+
+/// One strategy or check that a file offers.
+package struct PluginOffer: Equatable, Sendable {
+    package var kind: OfferKind
+    package var name: String
+    package var summary: String
+    package var options: [PluginOption]
+}
+
+/// One plugin file as a trial found it.
+package struct PluginListing: Equatable, Sendable {
+    /// As the operator knows it.
+    package var file: String
+    package var isBundled: Bool
+    /// The file's own name for itself, and its version.
+    package var plugin: String
+    package var version: String
+    package var offers: [PluginOffer]
+}
+
+/// What the configuration wants of the plugins: one strategy or check of one pool.
+package struct PluginUse: Equatable, Sendable {
+    package var kind: OfferKind
+    package var name: String
+    package var pool: String
+    /// Its block of the configuration as JSON; "{}" if none.
+    package var options: String
+
+    package init(kind: OfferKind, name: String, pool: String, options: String = "{}") {
+        self.kind = kind
+        self.name = name
+        self.pool = pool
+        self.options = options
+    }
+}

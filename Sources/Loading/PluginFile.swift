@@ -1,0 +1,62 @@
+// Which files are looked at: the bundled plugins, and what the configuration names. Paths only; whether
+// they are any good, the ELF look and the trial say.
+
+import Balance
+
+/// One file that may be a plugin.
+package struct PluginFile: Equatable, Sendable {
+    package var path: String
+    package var isBundled: Bool
+
+    package init(path: String, isBundled: Bool) {
+        self.path = path
+        self.isBundled = isBundled
+    }
+
+    /// The plugins that come with Trivet: `libtrivet-*.so` in the folder of the binary, and every `.so`
+    /// in `../lib/trivet/plugins` from there. Empty where there are none.
+    package static func bundled(besides binary: String = "/proc/self/exe") -> [PluginFile] {
+        let folder = Files.folder(of: Files.link(binary) ?? binary)
+        let beside = (Files.names(in: folder) ?? [])
+            .filter { $0.hasPrefix("libtrivet-") && $0.hasSuffix(".so") }
+            .map { "\(folder)/\($0)" }
+        let installed = Files.folder(of: folder) + "/lib/trivet/plugins"
+        let there = (Files.names(in: installed) ?? [])
+            .filter { $0.hasSuffix(".so") && !$0.hasPrefix(".") }
+            .map { "\(installed)/\($0)" }
+        return (beside + there).filter { Files.sort(of: $0) == .file }
+            .map { PluginFile(path: $0, isBundled: true) }
+    }
+
+    /// What the configuration names: files as they are, and every `.so` of a folder (not of folders in
+    /// it), in the order of names. A path that leads nowhere is refused.
+    package static func named(_ paths: [String]) throws(Refusal) -> [PluginFile] {
+        var files: [PluginFile] = []
+        for path in paths {
+            switch Files.sort(of: path) {
+            case .missing:
+                throw Refusal(
+                    "\(path) does not exist, but plugins has to name folders or .so files")
+            case .folder:
+                guard let names = Files.names(in: path) else {
+                    throw Refusal("the folder \(path) cannot be read")
+                }
+                for name in names where name.hasSuffix(".so") && !name.hasPrefix(".") {
+                    files.append(PluginFile(path: "\(path)/\(name)", isBundled: false))
+                }
+            case .file, .other:
+                files.append(PluginFile(path: path, isBundled: false))
+            }
+        }
+        return files
+    }
+
+    /// The same files without those that another path before them leads to already.
+    static func unique(_ files: [PluginFile]) -> [PluginFile] {
+        var seen: Set<Files.Identity> = []
+        return files.filter { file in
+            guard let identity = Files.Identity(file.path) else { return true }
+            return seen.insert(identity).inserted
+        }
+    }
+}

@@ -1,0 +1,193 @@
+// From files to a catalogue: read, look, copy, try in a child, and only then load here. All or nothing:
+// what is refused leaves nothing behind but a sentence.
+
+import Balance
+import Glibc
+
+/// What a trial found. Nothing is loaded by it.
+package struct TrialReport: Sendable {
+    /// Files that may be loaded, with what they offer.
+    package var listings: [PluginListing] = []
+    /// Files that may not, one sentence each, with the file's name; clashes of names as well.
+    package var fileRefusals: [Refusal] = []
+    /// Uses whose `create` refuses, or that no longer answer.
+    package var useRefusals: [Refusal] = []
+
+    /// Private copies of the files in `listings`.
+    fileprivate var copies: [String: String] = [:]
+
+    package var isGood: Bool { fileRefusals.isEmpty && useRefusals.isEmpty }
+
+    package func offer(_ kind: OfferKind, _ name: String) -> (PluginListing, PluginOffer)? {
+        for listing in listings {
+            if let offer = listing.offers.first(where: { $0.kind == kind && $0.name == name }) {
+                return (listing, offer)
+            }
+        }
+        return nil
+    }
+}
+
+/// Finds, tries and loads plugins. Blocking; for the loader thread and for start-up.
+package struct PluginLoader: Sendable {
+    package var files: [PluginFile]
+    /// What is started with `--trial`: this binary, unless it is a test's.
+    package var trialProgram: String
+    /// How long a trial may take altogether.
+    package var limitMs: Int
+
+    /// `files`: see PluginFile.bundled and .named. One that two paths lead to is taken once.
+    package init(
+        files: [PluginFile], trialProgram: String = "/proc/self/exe", limitMs: Int = 5000
+    ) {
+        self.files = PluginFile.unique(files)
+        self.trialProgram = trialProgram
+        self.limitMs = limitMs
+    }
+
+    /// The whole way, for those who want one answer: the catalogue of what is in use, or why not.
+    package static func load(
+        bundled: Bool, extra: [String], uses: [PluginUse], trialProgram: String = "/proc/self/exe"
+    ) throws(Refusal) -> Catalogue {
+        let named = try PluginFile.named(extra)
+        let loader = PluginLoader(
+            files: (bundled ? PluginFile.bundled() : []) + named, trialProgram: trialProgram)
+        let report = try loader.trial(uses: uses)
+        if let refusal = report.fileRefusals.first ?? report.useRefusals.first { throw refusal }
+        return try loader.load(report, uses: uses)
+    }
+
+    /// Looks at every file, and tries those that pass in one child. A file that ends the child is
+    /// refused, and the others are tried again without it. Throws only if no trial can be made at all.
+    package func trial(uses: [PluginUse]) throws(Refusal) -> TrialReport {
+        var report = TrialReport()
+        var left: [(file: PluginFile, copy: String)] = []
+        for file in files {
+            do throws(Refusal) {
+                let bytes = try Files.read(file.path)
+                do throws(Refusal) {
+                    try ELF.inspect(bytes)
+                } catch {
+                    throw Refusal("\(file.path) \(error.sentence)")
+                }
+                let copy = try PrivateFolder.keep(bytes, name: Files.name(of: file.path))
+                left.append((file, copy))
+            } catch {
+                report.fileRefusals.append(error)
+            }
+        }
+        while !left.isEmpty {
+            let job = TrialJob(
+                files: left.map { TrialJob.File(copy: $0.copy, file: $0.file.path) }, uses: uses)
+            let remains = try TrialChild.run(job, program: trialProgram, limitMs: limitMs)
+            let words = TrialWord.read(remains.answers, files: left.map(\.file))
+            if words.last == .done {
+                take(words, left, into: &report)
+                break
+            }
+            guard case .begins(let guilty, let deed) = words.last(where: \.isBeginning) else {
+                throw Refusal(
+                    "\(trialProgram) was started for a plugin trial and \(remains.story)")
+            }
+            report.fileRefusals.append(
+                Refusal("\(left[guilty].file.path) \(remains.story(limitMs)) \(deed)\(remains.quote)"))
+            left.remove(at: guilty)
+        }
+        refuseClashes(&report)
+        return report
+    }
+
+    /// Loads the files that offer something in use. `report` must be good; a use that nothing offers is
+    /// left out, and is the configuration's to judge.
+    package func load(_ report: TrialReport, uses: [PluginUse]) throws(Refusal) -> Catalogue {
+        var libraries: [Library] = []
+        for listing in report.listings {
+            let isUsed = uses.contains { use in
+                listing.offers.contains { $0.kind == use.kind && $0.name == use.name }
+            }
+            guard isUsed, let copy = report.copies[listing.file] else { continue }
+            libraries.append(try Library.load(path: copy, file: listing.file))
+        }
+        return try Catalogue(libraries: libraries)
+    }
+
+    private func take(
+        _ words: [TrialWord], _ tried: [(file: PluginFile, copy: String)],
+        into report: inout TrialReport
+    ) {
+        for word in words {
+            switch word {
+            case .listing(let file, let listing):
+                report.listings.append(listing)
+                report.copies[listing.file] = tried[file].copy
+            case .refusesFile(_, let sentence):
+                report.fileRefusals.append(Refusal(sentence))
+            case .refusesUse(let sentence):
+                report.useRefusals.append(Refusal(sentence))
+            case .begins, .done:
+                break
+            }
+        }
+    }
+
+    /// Two files that offer one name: both are named. Bundled names are taken.
+    private func refuseClashes(_ report: inout TrialReport) {
+        var owners: [String: PluginListing] = [:]
+        for listing in report.listings {
+            for offer in listing.offers {
+                let key = "\(offer.kind.rawValue) \"\(offer.name)\""
+                guard let owner = owners[key] else {
+                    owners[key] = listing
+                    continue
+                }
+                let sentence =
+                    owner.isBundled && !listing.isBundled
+                    ? "\(listing.file) offers \(key), which comes with Trivet (\(owner.file)); "
+                        + "give it another name"
+                    : "\(owner.file) and \(listing.file) both offer \(key); take one away"
+                report.fileRefusals.append(Refusal(sentence))
+            }
+        }
+    }
+}
+
+extension TrialWord {
+    fileprivate var isBeginning: Bool {
+        if case .begins = self { true } else { false }
+    }
+}
+
+extension TrialRemains {
+    /// What became of the child, as the end of a sentence about a file.
+    fileprivate func story(_ limitMs: Int) -> String {
+        switch end {
+        case .exited(let code): "ended the process by itself (exit status \(code))"
+        case .signalled(let signal): "crashed (\(Self.name(of: signal)))"
+        case .tookTooLong: "did not come to an end within \(Double(limitMs) / 1000) s"
+        }
+    }
+
+    /// The same about the child itself.
+    fileprivate var story: String {
+        switch end {
+        case .exited(let code): "ended without a word (exit status \(code))"
+        case .signalled(let signal): "crashed (\(Self.name(of: signal)))"
+        case .tookTooLong: "never answered"
+        }
+    }
+
+    fileprivate var quote: String { lastWords.isEmpty ? "" : ": \(lastWords)" }
+
+    private static func name(of signal: Int32) -> String {
+        switch signal {
+        case SIGSEGV: "SIGSEGV"
+        case SIGBUS: "SIGBUS"
+        case SIGILL: "SIGILL"
+        case SIGTRAP: "SIGTRAP"
+        case SIGABRT: "SIGABRT"
+        case SIGFPE: "SIGFPE"
+        case SIGKILL: "SIGKILL"
+        default: "signal \(signal)"
+        }
+    }
+}

@@ -1,0 +1,115 @@
+// Where the private copies of plugins lie: a folder of this process alone, in which no name is ever used
+// twice, since dlopen takes a name it has seen for the library it has. Removed when the process exits;
+// what a crashed one left is swept by the next.
+
+import Balance
+import CLinux
+import Glibc
+import Synchronization
+
+/// The one folder of the process, made when it is first needed.
+enum PrivateFolder {
+    private struct Folder: Sendable {
+        var path: String
+        /// Holds a lock on the folder: who can take it knows that the owner is dead.
+        var lock: Int32
+        var files: [String] = []
+        var count = 0
+    }
+
+    private static let prefix = "trivet-plugins-"
+    private static let folder = Mutex<Folder?>(nil)
+
+    /// Writes a copy of `bytes` under a name that this process never used, and gives back its path.
+    /// `name` is kept as the end of it, for back traces.
+    static func keep(_ bytes: [UInt8], name: String) throws(Refusal) -> String {
+        let path = try folder.withLock { (folder) throws(Refusal) -> String in
+            var present: Folder
+            if let folder { present = folder } else { present = try make() }
+            present.count += 1
+            let path = "\(present.path)/\(present.count)-\(name)"
+            present.files.append(path)
+            folder = present
+            return path
+        }
+        try Files.write(bytes, to: path)
+        return path
+    }
+
+    /// Removes folder and copies. What is mapped stays mapped.
+    static func remove() {
+        folder.withLock { folder in
+            guard let present = folder else { return }
+            for file in present.files { unsafe unlink(file) }
+            unsafe rmdir(present.path)
+            close(present.lock)
+            folder = nil
+        }
+    }
+
+    private static func make() throws(Refusal) -> Folder {
+        var tried: [String] = []
+        for base in bases() {
+            guard isUsable(base) else { continue }
+            sweep(base)
+            for attempt in 0..<8 {
+                var moment = timespec()
+                unsafe clock_gettime(CLOCK_MONOTONIC, &moment)
+                let path = "\(base)/\(prefix)\(getpid())-\(moment.tv_nsec)\(attempt)"
+                guard unsafe mkdir(path, 0o700) == 0 else { break }
+                let lock = lock(path)
+                // Swept away between the two calls by another process: once more.
+                guard let lock else { continue }
+                atexit { PrivateFolder.remove() }
+                return Folder(path: path, lock: lock)
+            }
+            tried.append(base)
+        }
+        throw Refusal(
+            "no folder for private copies of plugins can be made"
+                + (tried.isEmpty ? "" : " in \(tried.joined(separator: ", "))")
+                + ": set TMPDIR to one that is writable and not mounted noexec")
+    }
+
+    private static func bases() -> [String] {
+        [environment("XDG_RUNTIME_DIR"), "/run/trivet", environment("TMPDIR"), "/tmp"]
+            .compactMap { $0 }.filter { $0.hasPrefix("/") }
+    }
+
+    private static func environment(_ name: String) -> String? {
+        guard let value = unsafe getenv(name) else { return nil }
+        return unsafe String(cString: value)
+    }
+
+    /// Writable, and code may be mapped from it: /run is often mounted noexec.
+    private static func isUsable(_ base: String) -> Bool {
+        var facts = statvfs()
+        guard unsafe statvfs(base, &facts) == 0, unsafe access(base, W_OK | X_OK) == 0 else { return false }
+        let noExec: UInt = 8  // ST_NOEXEC, a GNU extension that Swift does not see
+        return facts.f_flag & noExec == 0
+    }
+
+    private static func lock(_ path: String) -> Int32? {
+        let fd = unsafe clinux_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0)
+        guard fd >= 0 else { return nil }
+        var facts = stat()
+        guard flock(fd, LOCK_EX | LOCK_NB) == 0, unsafe fstat(fd, &facts) == 0,
+            facts.st_uid == geteuid(), facts.st_nlink > 0, Files.sort(of: path) == .folder
+        else {
+            close(fd)
+            return nil
+        }
+        return fd
+    }
+
+    /// Removes folders whose owners are dead: their lock is free.
+    private static func sweep(_ base: String) {
+        for name in Files.names(in: base) ?? [] where name.hasPrefix(prefix) {
+            let path = "\(base)/\(name)"
+            guard let fd = lock(path) else { continue }
+            for file in Files.names(in: path) ?? [] { unsafe unlink("\(path)/\(file)") }
+            unsafe rmdir(path)
+            close(fd)
+        }
+    }
+}
