@@ -15,6 +15,12 @@ extension RawClient {
         package var opcode: Opcode
         package var payload: [UInt8]
 
+        package init(isFinal: Bool = true, opcode: Opcode, payload: [UInt8]) {
+            self.isFinal = isFinal
+            self.opcode = opcode
+            self.payload = payload
+        }
+
         package var text: String { String(decoding: payload, as: UTF8.self) }
         /// The number in a close frame.
         package var closeCode: Int? {

@@ -43,6 +43,7 @@ package struct Deadline: Sendable {
 /// another process.
 ///
 /// - Parameter what: completes the sentence "... did not come about", should it not.
+@discardableResult
 package func eventually<R>(
     _ what: String, within seconds: Double = 10, _ body: () throws -> R?
 ) throws -> R {
