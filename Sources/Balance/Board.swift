@@ -22,7 +22,7 @@ package final class Board: @unchecked Sendable {
     }
 
     let words: SharedWords
-    let workers: Int
+    package let workers: Int
     package let pools: [PoolSpec]
     private let firstNode: [Int]
     private let nodeTotal: Int

@@ -7,6 +7,7 @@ import CLinux
 import Glibc
 import HTTP
 import Net
+import Synchronization
 
 @testable import Proxy
 
@@ -16,6 +17,7 @@ import Net
     let board: Board
     let shared: WorkerShared
     private let thread: Thread
+    private let started: Started
     private let memory: UnsafeMutableRawBufferPointer
 
     struct Times {
@@ -64,11 +66,25 @@ import Net
                 ]
             ], strategies: [[[]]])
         let shared = self.shared
+        let started = Started()
+        self.started = started
         thread = try Thread("worker") {
+            started.identifier.store(clinux_gettid(), ordering: .releasing)
             guard let means = try? Worker.Means(worker: 0) else { return }
             var worker = Worker(shared, index: 0, means)
             if worker.watch() { worker.run() }
         }
+    }
+
+    /// Of the worker's thread, once it serves.
+    func threadIdentifier() throws -> Int32 {
+        let identifier = started.identifier.load(ordering: .acquiring)
+        guard identifier != 0 else { throw Broken("the worker has not started") }
+        return identifier
+    }
+
+    private final class Started: Sendable {
+        let identifier = Atomic<Int32>(0)
     }
 
     /// Drains, or ends at once, and waits for the thread.

@@ -38,7 +38,8 @@ struct Probe {
         deadline = now &+ UInt64(plan.timeoutMs) * 1_000_000
         patience = deadline
         request = plan.request
-        reader = ReplyReader(plan)
+        reader = ReplyReader(
+            plan.kind, method: plan.method, limit: Int(plan.readLimit), until: plan.readUntil)
     }
 
     /// Its timeout for people: "1 s", "250 ms".

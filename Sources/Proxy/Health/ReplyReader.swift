@@ -7,8 +7,8 @@ import Base
 import HTTP
 
 /// Reads one reply. Owned by one probe.
-final class ReplyReader {
-    enum Progress: Equatable {
+package final class ReplyReader {
+    package enum Progress: Equatable {
         /// More has to come.
         case more
         /// That is all that was asked for.
@@ -18,13 +18,13 @@ final class ReplyReader {
     }
 
     /// HTTP status; 0 until there is a final head, and for TCP.
-    private(set) var status: UInt32 = 0
+    package private(set) var status: UInt32 = 0
     /// Names in lower case.
-    private(set) var headers: [(String, String)] = []
+    package private(set) var headers: [(String, String)] = []
     /// The body, or what a TCP peer has said so far.
-    private(set) var body: [UInt8] = []
+    package private(set) var body: [UInt8] = []
     /// Whether a single byte has come.
-    private(set) var hasBegun = false
+    package private(set) var hasBegun = false
 
     private enum Stage {
         case head
@@ -44,30 +44,33 @@ final class ReplyReader {
     // A node that sends one after the other would be listened to for nothing.
     private static let interimLimit = 8
 
-    init(_ plan: ProbePlan) {
-        stage = plan.kind == .http ? .head : .said
-        method =
-            switch plan.method {
+    /// What a plan asks for, of which `method` decides whether a body can come at all.
+    package init(
+        _ kind: ProbePlan.Kind, method: String = "GET", limit: Int, until: [UInt8] = []
+    ) {
+        stage = kind == .http ? .head : .said
+        self.method =
+            switch method {
             case "HEAD": .head
             case "CONNECT": .connect
             default: .get
             }
-        limit = Int(plan.readLimit)
-        until = plan.readUntil
+        self.limit = limit
+        self.until = until
     }
 
     /// Whether nothing is to be read at all: a TCP probe that only connects or sends.
-    var needsNothing: Bool {
+    package var needsNothing: Bool {
         if case .said = stage { limit == 0 } else { false }
     }
 
     /// Whether a pause of the peer ends the reply: a TCP one that has begun and has no known end.
-    var endsWithPause: Bool {
+    package var endsWithPause: Bool {
         if case .said = stage { hasBegun && until.isEmpty } else { false }
     }
 
     /// Takes the next bytes in.
-    func take(_ bytes: Span<UInt8>) -> Progress {
+    package func take(_ bytes: Span<UInt8>) -> Progress {
         if !bytes.isEmpty { hasBegun = true }
         switch stage {
         case .head:
@@ -82,7 +85,7 @@ final class ReplyReader {
     }
 
     /// The peer has said its last byte.
-    func end() -> Progress {
+    package func end() -> Progress {
         switch stage {
         case .head where !hasBegun: .broken("the connection was closed without an answer")
         case .head: .broken("the connection was closed in the middle of the head")

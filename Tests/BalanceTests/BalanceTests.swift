@@ -1,1 +1,0 @@
-// BalanceTests: being built.

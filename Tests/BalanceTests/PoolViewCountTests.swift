@@ -1,0 +1,152 @@
+// Counters, and what strategies are told between picks.
+
+import CTrivet
+import Testing
+
+@testable import Balance
+
+@Suite("What strategies know")
+struct PoolViewCountTests {
+    private func load(_ view: TestView, _ node: Int) -> trivet_load {
+        unsafe view.view.loads[node]
+    }
+
+    @Test("a node's load is exact on its own worker and at most a millisecond old from the others")
+    func inFlightAll() throws {
+        let ground = try Ground(tiers: [0, 0], workers: 2)
+        let one = try ground.view(worker: 0)
+        let other = try ground.view(worker: 1)
+        _ = one.pick()
+        other.began(1)
+        other.began(1)
+        one.began(1)
+        #expect(load(one, 1).in_flight == 1)
+        ground.clock.now += 999_999
+        _ = one.pick()
+        #expect(load(one, 1).in_flight_all == 1)
+        ground.clock.now += 1
+        _ = one.pick()
+        #expect(load(one, 1).in_flight_all == 3)
+        one.ended(1, AttemptResult(outcome: .ok, status: 200))
+        #expect(load(one, 1).in_flight == 0 && load(one, 1).in_flight_all == 2)
+        one.ended(1, AttemptResult(outcome: .ok, status: 200))
+        #expect(load(one, 1).in_flight == 0 && load(one, 1).in_flight_all == 2)
+    }
+
+    @Test("failures are what the node failed at, not what the client gave up")
+    func failures() throws {
+        let ground = try Ground(tiers: [0])
+        let view = try ground.view()
+        for (outcome, status) in [
+            (.ok, 200), (.ok, 404), (.ok, 502), (.connectFailed, 0), (.timedOut, 0), (.broken, 0),
+            (.abandoned, 0),
+        ] as [(AttemptResult.Outcome, UInt32)] {
+            view.began(0)
+            view.ended(
+                0, AttemptResult(outcome: outcome, status: status, bytesSent: 10, bytesReceived: 3))
+        }
+        let row = ground.board.snapshot()[0]
+        #expect(row.failures == 4 && row.picks == 7 && row.inFlight == 0 && row.abandoned == 1)
+        #expect(row.answers == [0, 1, 0, 1, 1])
+        #expect(row.bytesSent == 70 && row.bytesReceived == 21)
+        #expect(load(view, 0).failures == 4)
+    }
+
+    @Test("latency follows a change, and a worker that fell silent loses its say")
+    func latency() throws {
+        let ground = try Ground(tiers: [0], workers: 2)
+        let one = try ground.view(worker: 0)
+        let other = try ground.view(worker: 1)
+        let attempt = { AttemptResult(outcome: .ok, status: 200, firstByteNs: $0) }
+        other.ended(0, attempt(8_000_000))
+        ground.clock.now += 3_000_000_000
+        one.ended(0, attempt(1_000_000))
+        _ = one.pick()
+        // One part in eight for the silent one: (1024 * 1 + 128 * 8) / 1152 ms.
+        #expect(load(one, 0).latency_ns == 1_777_777)
+        #expect(movingAverage(0, adding: 500) == 500)
+        #expect(movingAverage(800, adding: 1600) == 900)
+    }
+
+    @Test("every strategy hears how a pick ended; only the one that picked gets its token back")
+    func results() throws {
+        let ground = try Ground(tiers: [0, 0])
+        let (first, second) = (Script(), Script.always(1, token: 77))
+        let view = try ground.view(first, second)
+        guard case .node(let node, let token, let strategy) = view.pick() else {
+            Issue.record("no node")
+            return
+        }
+        view.began(node)
+        var attempt = AttemptResult(
+            outcome: .timedOut, strategy: strategy, token: token, generation: view.generation)
+        view.ended(node, attempt)
+        attempt.generation &+= 1
+        view.ended(node, attempt)
+        #expect(first.results.map(\.token) == [0, 0])
+        #expect(second.results.map(\.token) == [77, 0])
+        #expect(second.results[0].node == 1 && second.results[0].outcome == TRIVET_TIMED_OUT)
+    }
+
+    @Test("a strategy with update is told what changed, once")
+    func updates() throws {
+        let ground = try Ground(tiers: [0, 0])
+        let script = Script.roundRobin()
+        let view = try ground.view(script)
+        ground.set(0, .down)
+        view.refresh(now: 1)
+        view.refresh(now: 2)
+        ground.board.publish(
+            pool: 0, node: 0, state: .down, weightPercent: 50, metadata: [("v", "1")], since: 1)
+        view.refresh(now: 3)
+        #expect(
+            script.updates == [
+                TRIVET_CHANGED_STATE, TRIVET_CHANGED_WEIGHT | TRIVET_CHANGED_METADATA,
+            ])
+        unsafe #expect(foreignText(view.view.nodes[0].metadata[0].value, limit: 9) == "1")
+        unsafe #expect(view.view.nodes[0].weight == 5)
+    }
+
+    @Test("a strategy without update is made anew when weights change, and keeps what it learnt")
+    func rebuild() throws {
+        let ground = try Ground(tiers: [0, 0])
+        let script = Script.always(0)
+        script.saved = "learnt"
+        let kind = try script.kind(hasUpdate: false, saves: true)
+        let instance = try kind.make(at: ground.place(), slot: 0, options: "{\"a\":1}")
+        let view = TestView(PoolView(at: ground.place(), strategies: [instance]))
+        let second: UInt64 = 1_000_000_000
+        ground.set(1, .down)
+        view.refresh(now: 10 * second)
+        #expect(script.created == 1)
+        let change = { (percent: UInt32) in
+            ground.board.publish(
+                pool: 0, node: 0, state: .up, weightPercent: percent, since: 1)
+        }
+        _ = change(50)
+        view.refresh(now: 11 * second)
+        #expect(script.created == 2 && script.loaded == ["learnt"] && script.config == "{\"a\":1}")
+        #expect(view.generation == 1)
+        _ = change(60)
+        view.refresh(now: 11 * second + second / 2)
+        #expect(script.created == 2)
+        view.refresh(now: 12 * second)
+        #expect(script.created == 3)
+        script.refusal = "no more"
+        _ = change(70)
+        view.refresh(now: 20 * second)
+        #expect(view.pick() == .node(index: 0, token: 0, strategy: 0))
+    }
+
+    @Test("instances are destroyed once each, when their view is gone")
+    func destruction() throws {
+        let ground = try Ground(tiers: [0])
+        let script = Script.always(0)
+        do {
+            let view = try ground.view(script)
+            _ = view.pick()
+            #expect(script.destroyed == 0)
+        }
+        #expect(script.created == 1 && script.destroyed == 1)
+    }
+}
