@@ -1,18 +1,23 @@
 // `trivet check`: everything that is wrong with a configuration, without serving.
 
+import Config
+
 enum CheckCommand {
     static func run(_ words: Words) throws(Failure) -> Int32 {
-        let (_, configuration) = try ConfigurationFile.read(words.operands[0])
-        var complaints = try PluginReview(configuration).complaints
-        do throws(Failure) {
-            _ = try Identity(of: configuration)
-        } catch {
-            complaints += error.sentences
+        let path = words.operands[0]
+        let review = try ConfigurationFile.review(path)
+        var complaints = review.complaints
+        if let draft = review.draft {
+            do throws(Failure) {
+                _ = try Identity(of: draft)
+            } catch {
+                complaints += error.sentences
+            }
         }
-        if !complaints.isEmpty { throw .input(complaints) }
+        guard complaints.isEmpty, let configuration = review.draft else { throw .input(complaints) }
         let nodes = configuration.pools.reduce(0) { $0 + $1.nodes.count }
         say(
-            "\(configuration.file) is good: \(count(configuration.listeners.count, "listener")), "
+            "\(path) is good: \(count(configuration.listeners.count, "listener")), "
                 + "\(count(configuration.pools.count, "pool")), \(count(nodes, "node"))")
         return 0
     }

@@ -1,5 +1,5 @@
-// The configuration as a file: read, parsed, and checked against the plugins there are. `check`, `run`
-// and the balancer's process all come through here, so they say the same.
+// The configuration as a file: read, parsed, and judged together with the plugins that it names.
+// `check`, `run` and the balancer's process all come through here, so they say the same.
 
 import Balance
 import Base
@@ -7,52 +7,54 @@ import Config
 import Loading
 
 enum ConfigurationFile {
-    /// Reads and parses. A file that cannot be read is the system's refusal; everything that is wrong
-    /// in it comes at once.
+    /// Reads a file that must be good as far as can be told without loading a plugin. What is wrong
+    /// with it comes at once, and what a trial of its plugins finds with it.
     static func read(_ path: String) throws(Failure) -> (bytes: [UInt8], Configuration) {
         let bytes = try readFile(path, what: "the configuration")
         return (bytes, try parse(bytes, file: path))
     }
 
     static func parse(_ bytes: [UInt8], file: String) throws(Failure) -> Configuration {
-        switch ConfigurationParser.read(bytes, file: file) {
-        case .success(let configuration): return configuration
-        case .failure(let wrong): throw .input(wrong.all.map(\.description))
-        }
+        let reading = ConfigurationParser.read(bytes, file: file)
+        if let configuration = reading.configuration { return configuration }
+        throw .input(try PluginReview(reading).complaints)
+    }
+
+    /// Reads a file and tries its plugins, whatever is wrong with it.
+    static func review(_ path: String) throws(Failure) -> PluginReview {
+        let bytes = try readFile(path, what: "the configuration")
+        return try PluginReview(ConfigurationParser.read(bytes, file: path))
     }
 }
 
-/// A configuration's plugins: found, tried in a child, and judged together with the names and options
-/// that the configuration uses. Nothing is loaded into this process until `load`.
+/// A configuration and its plugins: found, tried in a child, and judged together. Nothing is loaded
+/// into this process until `load`.
 struct PluginReview {
+    /// Nil if the text could not be understood at all.
+    let draft: Configuration?
+    /// All that is wrong, one line each.
+    let complaints: [String]
     private let loader: PluginLoader
     private let report: TrialReport
     private let uses: [PluginUse]
-    /// All that is wrong, one line each.
-    let complaints: [String]
 
     /// Throws only if no trial can be made at all.
-    init(_ configuration: Configuration) throws(Failure) {
-        uses = Self.uses(of: configuration)
+    init(_ reading: ConfigurationReading) throws(Failure) {
+        var reading = reading
+        draft = reading.draft
+        uses = reading.draft.map(Self.uses) ?? []
         var files = PluginFile.bundled()
         var complaints: [String] = []
-        for plugin in configuration.plugins {
-            do throws(Refusal) {
-                files += try PluginFile.named([configuration.resolved(plugin.value)])
-            } catch {
-                let diagnostic = Diagnostic(
-                    file: configuration.file, place: plugin.place, sentence: error.sentence)
-                complaints.append(diagnostic.description)
-            }
-        }
+        if let draft { complaints = draft.findPlugins(&files) }
         loader = PluginLoader(files: files)
         do throws(Refusal) {
             report = try loader.trial(uses: uses)
         } catch {
             throw .system(error.sentence)
         }
+        reading.judge(against: Self.names(report))
         complaints += report.fileRefusals.map(\.sentence)
-        complaints += configuration.diagnose(against: Self.names(report)).map(\.description)
+        complaints += reading.diagnostics.map(\.description)
         complaints += report.useRefusals.map(\.sentence)
         self.complaints = complaints
     }
@@ -90,5 +92,21 @@ struct PluginReview {
             }
         }
         return PluginNames(strategies: strategies, checks: checks)
+    }
+}
+
+extension Configuration {
+    /// Adds the files that it names as plugins; what is wrong with their paths comes back.
+    func findPlugins(_ files: inout [PluginFile]) -> [String] {
+        var complaints: [String] = []
+        for plugin in plugins {
+            do throws(Refusal) {
+                files += try PluginFile.named([resolve(plugin.value)])
+            } catch {
+                let wrong = Diagnostic(file: file, place: plugin.place, sentence: error.sentence)
+                complaints.append(wrong.description)
+            }
+        }
+        return complaints
     }
 }

@@ -1,6 +1,7 @@
 // `trivet plugin list`: the strategies and checks there are, as a trial in a child finds them.
 
 import Balance
+import Config
 import Loading
 
 enum PluginListCommand {
@@ -8,14 +9,10 @@ enum PluginListCommand {
         var files = PluginFile.bundled()
         var complaints: [String] = []
         if let path = words.operands.first {
-            let (_, configuration) = try ConfigurationFile.read(path)
-            for plugin in configuration.plugins {
-                do throws(Refusal) {
-                    files += try PluginFile.named([configuration.resolved(plugin.value)])
-                } catch {
-                    complaints.append(error.sentence)
-                }
-            }
+            let bytes = try readFile(path, what: "the configuration")
+            let reading = ConfigurationParser.read(bytes, file: path)
+            complaints = reading.diagnostics.map(\.description)
+            if let draft = reading.draft { complaints += draft.findPlugins(&files) }
         }
         let report: TrialReport
         do throws(Refusal) {

@@ -145,7 +145,7 @@ final class DemoStage {
         let base = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? "/tmp"
         var template = Array("\(base)/trivet-demo-XXXXXX".utf8CString)
         let made = unsafe template.withUnsafeMutableBufferPointer { room in
-            unsafe mkdtemp(room.baseAddress) != nil
+            unsafe mkdtemp(room.baseAddress!) != nil
         }
         guard made else {
             throw .system("no folder for the demo's configuration can be made in \(base)", code: errno)

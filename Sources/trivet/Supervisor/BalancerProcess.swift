@@ -71,26 +71,26 @@ private final class Service {
     let drainTimeout: Nanoseconds
     /// Signalled when the last worker has left.
     let isOver: Wakeup
-    // Open for as long as the balancer uses their numbers.
-    private let descriptors: [Descriptor]
+    // Mapped for as long as the board is in it.
     private let memory: BoardMemory
 
-    init(_ assignment: Assignment, _ descriptors: [Descriptor]) throws(Failure) {
+    /// The listening sockets and the access log among the descriptors become the balancer's.
+    init(_ assignment: Assignment, _ descriptors: [Int32]) throws(Failure) {
         let fixed = assignment.hasAccessLog ? 3 : 2
         guard descriptors.count == fixed + assignment.listeners * assignment.workers,
-            let bytes = descriptors[0].contents()
+            let bytes = Descriptor(descriptors[0]).contents()
         else { throw .system("the balancer was not given what it needs") }
-        self.descriptors = descriptors
         let configuration = try ConfigurationFile.parse(bytes, file: assignment.file)
         drainTimeout = configuration.drainTimeout
         startLog(level: configuration.logLevel)
         try Identity(of: configuration).take()
-        let review = try PluginReview(configuration)
+        let review = try PluginReview(ConfigurationParser.read(bytes, file: assignment.file))
         if !review.complaints.isEmpty { throw .input(review.complaints) }
-        memory = try BoardMemory(descriptors[1], count: assignment.boardBytes, writes: true)
+        memory = try BoardMemory(
+            Descriptor(descriptors[1]), count: assignment.boardBytes, writes: true)
         let sockets = (0..<assignment.listeners).map { listener in
             let first = fixed + listener * assignment.workers
-            return descriptors[first..<first + assignment.workers].map(\.number)
+            return Array(descriptors[first..<first + assignment.workers])
         }
         do throws(Refusal) {
             let board = try unsafe Board(
@@ -99,20 +99,26 @@ private final class Service {
             board.resetWorkers()
             balancer = try Balancer(
                 configuration: configuration, catalogue: try review.load(), sockets: sockets,
-                board: board, accessLog: assignment.hasAccessLog ? descriptors[2].number : -1)
+                board: board, accessLog: assignment.hasAccessLog ? descriptors[2] : -1)
             try balancer.start()
         } catch {
             throw .input([error.sentence])
         }
         do throws(SystemError) {
-            let (balancer, isOver) = (balancer, try Wakeup())
+            let (waiting, isOver) = (Waiting(balancer), try Wakeup())
             self.isOver = isOver
-            _ = try Thread("wait") {
-                balancer.wait()
+            try Thread("wait") {
+                waiting.balancer.wait()
                 isOver.signal()
-            }
+            }.detach()
         } catch {
             throw .system("the balancer cannot wait for its workers: \(error)")
         }
     }
+}
+
+/// Carries a balancer into the thread that waits for its end; its orders may come from any other.
+private final class Waiting: @unchecked Sendable {
+    let balancer: Balancer
+    init(_ balancer: Balancer) { self.balancer = balancer }
 }

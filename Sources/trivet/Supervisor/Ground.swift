@@ -74,7 +74,7 @@ final class Ground {
             return Descriptor(twin)
         }
         return try .open(
-            configuration.resolved(path), O_WRONLY | O_CREAT | O_APPEND, mode: 0o640,
+            configuration.resolve(path), O_WRONLY | O_CREAT | O_APPEND, mode: 0o640,
             what: "the access log")
     }
 

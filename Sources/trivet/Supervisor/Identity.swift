@@ -1,6 +1,7 @@
 // As whom the balancer serves: `user` and `group` of the configuration. The supervisor stays what it
 // is, so that it can bind low ports and read keys.
 
+import Base
 import CLinux
 import Config
 import Glibc
@@ -12,27 +13,41 @@ struct Identity {
 
     /// Looks the names up. With a user alone, the group is that user's own.
     init(of configuration: Configuration) throws(Failure) {
-        if let name = configuration.user {
+        if let placed = configuration.user {
+            let name = placed.value
             guard let entry = unsafe getpwnam(name) else {
-                throw .input(["\(configuration.file): user \"\(name)\" does not exist here"])
+                throw Self.unknown("user", placed, configuration)
             }
             user = (name, unsafe entry.pointee.pw_uid)
             group = unsafe entry.pointee.pw_gid
         }
-        if let name = configuration.group {
-            guard let entry = unsafe getgrnam(name) else {
-                throw .input(["\(configuration.file): group \"\(name)\" does not exist here"])
+        if let placed = configuration.group {
+            guard let entry = unsafe getgrnam(placed.value) else {
+                throw Self.unknown("group", placed, configuration)
             }
             group = unsafe entry.pointee.gr_gid
         }
+    }
+
+    private static func unknown(
+        _ kind: String, _ placed: Placed<String>, _ configuration: Configuration
+    ) -> Failure {
+        let wrong = Diagnostic(
+            file: configuration.file, place: placed.place,
+            sentence: "\(kind) \"\(placed.value)\" does not exist on this machine")
+        return .input([wrong.description])
     }
 
     /// Becomes it, for good, if this process is root's; else it stays who it is. Before any thread is
     /// started that should not be root's.
     func take() throws(Failure) {
         guard geteuid() == 0, let group else { return }
-        let groups =
-            if let user { initgroups(user.name, group) } else { unsafe setgroups(0, nil) }
+        let groups: Int32
+        if let user {
+            groups = unsafe initgroups(user.name, group)
+        } else {
+            groups = setgroups(0, nil)
+        }
         if groups != 0 || setgid(group) != 0 {
             throw .system("the balancer cannot take its group", code: errno)
         }

@@ -34,7 +34,8 @@ struct Assignment: Equatable, Sendable {
 }
 
 enum Order {
-    case serve(Assignment, descriptors: [Descriptor])
+    /// The descriptors are the receiver's to close.
+    case serve(Assignment, descriptors: [Int32])
     case drain
     case stop
     /// The supervisor is gone.
@@ -144,7 +145,7 @@ struct OrderLine {
     }
 
     /// Empty at the end.
-    private func receive() -> ([UInt8], [Descriptor]) {
+    private func receive() -> ([UInt8], [Int32]) {
         var packet = [UInt8](repeating: 0, count: Self.packetLimit + 1)
         var numbers = [Int32](repeating: -1, count: Self.descriptorsPerPacket)
         var count = 0
@@ -155,7 +156,7 @@ struct OrderLine {
                     socket.number, room.baseAddress, room.count, &numbers, numbers.count, &count)
             }
         } while n < 0 && errno == EINTR
-        return (Array(packet.prefix(max(0, n))), numbers.prefix(count).map { Descriptor($0) })
+        return (Array(packet.prefix(max(0, n))), Array(numbers.prefix(count)))
     }
 }
 

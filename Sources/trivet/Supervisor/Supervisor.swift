@@ -48,7 +48,9 @@ final class Supervisor {
             Log.warning("user and group need root, which this is not: the balancer stays as it is")
         }
         var pidFile: PidFile?
-        if let path = configuration.pidFile { pidFile = try PidFile(configuration.resolved(path)) }
+        if let path = configuration.pidFile?.value {
+            pidFile = try PidFile(configuration.resolve(path))
+        }
         defer { pidFile?.remove() }
         try start()
         while true {

@@ -84,7 +84,7 @@ final class Child: Sendable {
         guard handle >= 0 else {
             let code = errno
             kill(pid, SIGKILL)
-            _ = unsafe waitpid(pid, nil, 0)
+            _ = waitpid(pid, nil, 0)
             throw .system("a child process cannot be watched", code: code)
         }
         self.handle = Descriptor(handle)
