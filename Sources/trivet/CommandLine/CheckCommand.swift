@@ -1,0 +1,28 @@
+// `trivet check`: everything that is wrong with a configuration, without serving.
+
+import Config
+
+enum CheckCommand {
+    static func run(_ words: Words) throws(Failure) -> Int32 {
+        let path = words.operands[0]
+        let review = try ConfigurationFile.review(path)
+        var complaints = review.complaints
+        if let draft = review.draft {
+            do throws(Failure) {
+                _ = try Identity(of: draft)
+            } catch {
+                complaints += error.sentences
+            }
+        }
+        guard complaints.isEmpty, let configuration = review.draft else { throw .input(complaints) }
+        let nodes = configuration.pools.reduce(0) { $0 + $1.nodes.count }
+        say(
+            "\(path) is good: \(count(configuration.listeners.count, "listener")), "
+                + "\(count(configuration.pools.count, "pool")), \(count(nodes, "node"))")
+        return 0
+    }
+
+    private static func count(_ number: Int, _ thing: String) -> String {
+        "\(number) \(thing)\(number == 1 ? "" : "s")"
+    }
+}
