@@ -135,6 +135,7 @@ extension Worker {
         let exchange = exchanges.at(index)
         let pool = settings[Int(exchange.it.pool)]
         let list = pool.firstNode + Int(exchange.it.node)
+        idle[list].noteUse(Int(pools[UInt32(exchange.it.pool)].inFlight(exchange.it.node)))
         // An idle connection may be closed by the node at this very moment. A request that can be
         // sent again survives that; any other goes out on a connection that was never idle.
         let mayReuse =

@@ -40,7 +40,7 @@ final class Cluster {
     /// The port of its first listener, once it serves.
     static func port(of trivet: Trivet) throws -> UInt16 {
         let line = try trivet.process.waitForLine(containing: "serving: ")
-        guard let start = line.range(of: "127.0.0.1:")?.upperBound,
+        guard let start = line.range(of: " on 127.0.0.1:")?.upperBound,
             let port = UInt16(line[start...].prefix { $0.isNumber })
         else { throw TestFailure("no port in \"\(line)\"") }
         return port

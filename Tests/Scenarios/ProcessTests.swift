@@ -155,14 +155,11 @@ struct DroppedInPluginTests {
         let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3)
             .joined(separator: "/")
         let library = folder.path + "/libmine.so"
-        let compiler = ["/usr/bin/cc", "/usr/bin/clang", "/usr/bin/gcc"].first {
-            unsafe access($0, X_OK) == 0
-        }
-        let child = try Child(
-            compiler ?? "/usr/bin/env",
-            (compiler == nil ? ["clang"] : []) + [
-                "-shared", "-fPIC", "-O2", "-I", root + "/SDK/CTrivet/include", "-o", library, file,
-            ])
+        // The toolchain's own clang, wherever it is, or the system's compiler.
+        let arguments = [
+            "-shared", "-fPIC", "-O2", "-I", root + "/SDK/CTrivet/include", "-o", library, file,
+        ]
+        let child = try Child("/bin/sh", ["-c", "cc \"$@\" || clang \"$@\"", "cc"] + arguments)
         guard try child.waitForEnd(within: 30) == .code(0) else {
             throw TestFailure(child.transcript())
         }
