@@ -6,15 +6,9 @@ enum CheckCommand {
     static func run(_ words: Words) throws(Failure) -> Int32 {
         let path = words.operands[0]
         let review = try ConfigurationFile.review(path)
-        var complaints = review.complaints
-        if let draft = review.draft {
-            do throws(Failure) {
-                _ = try Identity(of: draft)
-            } catch {
-                complaints += error.sentences
-            }
+        guard review.complaints.isEmpty, let configuration = review.draft else {
+            throw .input(review.complaints)
         }
-        guard complaints.isEmpty, let configuration = review.draft else { throw .input(complaints) }
         let nodes = configuration.pools.reduce(0) { $0 + $1.nodes.count }
         say(
             "\(path) is good: \(count(configuration.listeners.count, "listener")), "

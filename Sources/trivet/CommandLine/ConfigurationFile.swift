@@ -56,6 +56,13 @@ struct PluginReview {
         complaints += report.fileRefusals.map(\.sentence)
         complaints += reading.diagnostics.map(\.description)
         complaints += report.useRefusals.map(\.sentence)
+        if let draft {
+            do throws(Failure) {
+                _ = try Identity(of: draft)
+            } catch {
+                complaints += error.sentences
+            }
+        }
         self.complaints = complaints
     }
 

@@ -56,14 +56,12 @@ enum Dispatch {
                     "trivet \(first): a word is missing: \(second.joined(separator: ", "))")
             }
             return .commandLine(
-                "trivet \(first): unknown word \"\(arguments[1])\"" + suggestion(arguments[1], second)
-                    + "; known: \(second.joined(separator: ", "))")
+                "trivet \(first): unknown word \"\(arguments[1])\"" + suggestion(arguments[1], second, "known"))
         }
         let kind = first.hasPrefix("-") ? "option" : "command"
         let known = kind == "option" ? ["--help", "--version"] : firstWords(names)
         return .commandLine(
-            "trivet: unknown \(kind) \"\(first)\"" + suggestion(first, known)
-                + "; \(kind)s: \(known.joined(separator: ", "))")
+            "trivet: unknown \(kind) \"\(first)\"" + suggestion(first, known, kind + "s"))
     }
 
     private static func firstWords(_ names: [String]) -> [String] {

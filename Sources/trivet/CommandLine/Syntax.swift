@@ -74,8 +74,7 @@ extension Syntax {
         guard let option = options.first(where: { $0.name == name }) else {
             let known = options.filter { !$0.isHidden }.map(\.name) + ["--help"]
             throw wrong(
-                "unknown option \"\(name)\"" + suggestion(name, known)
-                    + "; options: \(known.joined(separator: ", "))")
+                "unknown option \"\(name)\"" + suggestion(name, known, "options"))
         }
         if words.options[name] != nil { throw wrong("\(name) is there twice") }
         if option.value == nil {
@@ -115,9 +114,10 @@ extension Option {
     var signature: String { value.map { "\(name) \($0)" } ?? name }
 }
 
-/// `; did you mean "check"?`, or nothing.
-func suggestion(_ word: String, _ known: [String]) -> String {
-    nearest(word, in: known).map { "; did you mean \"\($0)\"?" } ?? ""
+/// `; did you mean "check"? commands: run, check`, or without what is near.
+func suggestion(_ word: String, _ known: [String], _ what: String) -> String {
+    let near = nearest(word, in: known).map { " did you mean \"\($0)\"?" } ?? ""
+    return ";\(near) \(what): \(known.joined(separator: ", "))"
 }
 
 /// `text` with spaces behind it, `width` characters at least.
