@@ -73,9 +73,12 @@ final class Child: Sendable {
 
         var pid: pid_t = 0
         let surroundings = Self.surroundings(adding: environment)
-        let code = unsafe withCStrings(["trivet"] + arguments) { argv in
-            unsafe withCStrings(surroundings) { envp in
-                unsafe posix_spawn(&pid, Self.ownProgram, &actions, &attributes, argv, envp)
+        // An optimised build would otherwise close them after their last mention above.
+        let code = withExtendedLifetime(moved) {
+            unsafe withCStrings(["trivet"] + arguments) { argv in
+                unsafe withCStrings(surroundings) { envp in
+                    unsafe posix_spawn(&pid, Self.ownProgram, &actions, &attributes, argv, envp)
+                }
             }
         }
         if code != 0 { throw .system("another process of trivet cannot be started", code: code) }

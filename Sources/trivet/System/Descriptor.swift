@@ -53,13 +53,16 @@ final class Descriptor: Sendable {
 
     /// All that is in a file or memory, from its start. Nil if the system refuses.
     func contents() -> [UInt8]? {
-        guard lseek(number, 0, SEEK_SET) == 0 else { return nil }
-        var bytes: [UInt8] = []
-        while true {
-            switch readSome(number, into: &bytes) {
-            case .done: continue
-            case .closed: return bytes
-            case .wait, .failed: return nil
+        // Open to the last byte, also if this was the last mention of it.
+        withExtendedLifetime(self) {
+            guard lseek(number, 0, SEEK_SET) == 0 else { return nil }
+            var bytes: [UInt8] = []
+            while true {
+                switch readSome(number, into: &bytes) {
+                case .done: continue
+                case .closed: return bytes
+                case .wait, .failed: return nil
+                }
             }
         }
     }
