@@ -63,8 +63,9 @@ package final class Balancer: @unchecked Sendable {
             entropy: entropy)
         shared = WorkerShared(
             board: board, addresses: addresses, metrics: metrics, settings: Self.settings(of: pools),
-            nodeTotal: pools.reduce(0) { $0 + $1.nodes.count }, limits: HeadLimits(), names: names,
+            nodeTotal: pools.reduce(0) { $0 + $1.nodes.count }, names: names,
             accessLog: accessLog, entropy: entropy, clocks: clocks, wakeups: wakeups,
+            connections: configuration.listeners.map { ConnectionCount(limit: $0.maxConnections) },
             listening: Self.listening(configuration, sockets, workers), strategies: strategies)
         firstRoundLimit = (pools.compactMap { $0.health?.timeout }.max() ?? 0) + 100_000_000
         prober = try Self.prober(of: pools, from: catalogue, shared)
@@ -162,6 +163,9 @@ package final class Balancer: @unchecked Sendable {
                 }
                 return Listening(
                     fd: sockets[index][worker], routes: routes, trusted: listener.trustedProxies,
+                    limits: HeadLimits(
+                        target: listener.limits.targetBytes, head: listener.limits.headBytes,
+                        fields: listener.limits.fields),
                     headerTimeout: listener.timeouts.header, idleTimeout: listener.timeouts.idle)
             }
         }

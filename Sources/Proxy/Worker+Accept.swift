@@ -39,8 +39,15 @@ extension Worker {
         for range in listeners[listener].trusted where range.contains(address) { isTrusted = true }
         let handle = clients.insert(
             Client(fd: fd, listener: UInt16(listener), address: address, isTrusted: isTrusted))
+        let isWelcome = shared.connections[listener].enter()
         guard poller.add(fd, token: Token(.client, handle).packed) else {
             close(client: handle.index)
+            return
+        }
+        guard isWelcome else {
+            reject(
+                handle.index, 503, "the listener has as many connections as it may have",
+                stays: false, asHead: false)
             return
         }
         arm(handle.index, after: listeners[listener].headerTimeout)

@@ -274,6 +274,7 @@ extension Worker {
     mutating func close(client index: UInt32) {
         wheel.cancel(index)
         var client = clients.remove(index)
+        shared.connections[Int(client.listener)].leave()
         client.link.close(&kit)
     }
 

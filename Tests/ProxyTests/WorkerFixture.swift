@@ -54,15 +54,15 @@ import Synchronization
                     firstNode: 0, nodeCount: nodes.count, connectTimeout: times.connect,
                     responseTimeout: times.response, idleTimeout: times.exchangeIdle,
                     tunnelTimeout: 0, retries: 2, reusesAlways: false)
-            ], nodeTotal: nodes.count, limits: HeadLimits(),
-            names: [PoolNames(pool: "pool", nodes: nodes.map { "\($0)" }, strategies: [])],
+            ], nodeTotal: nodes.count, names: [PoolNames(pool: "pool", nodes: nodes.map { "\($0)" }, strategies: [])],
             accessLog: -1, entropy: 1, clocks: [WorkerClock(monotonicNow())],
             wakeups: [try Wakeup()],
+            connections: [ConnectionCount(limit: nil)],
             listening: [
                 [
                     Listening(
                         fd: listener, routes: RouteTable(otherwise: 0), trusted: trusted,
-                        headerTimeout: times.header, idleTimeout: times.idle)
+                        limits: HeadLimits(), headerTimeout: times.header, idleTimeout: times.idle)
                 ]
             ], strategies: [[[]]])
         let shared = self.shared

@@ -205,4 +205,27 @@ struct TrafficTests {
         #expect(try slow.response().text.contains(Pattern.sum(12)))
         #expect(try silent.response().status == 408)
     }
+
+    @Test("limits are kept, and say what was too much", .timeLimit(.minutes(1)))
+    func limits() throws {
+        let cluster = try Cluster(
+            nodes: 1, workers: 1,
+            listener: "limits: { target: 1024, head: 4096, fields: 20 }, max_connections: 3")
+        let client = try cluster.client()
+        let target = "/" + String(repeating: "x", count: 2000)
+        #expect(try client.get(target).status == 414)
+        let long = ("X-Long", String(repeating: "x", count: 5000))
+        #expect(try cluster.client().get("/", fields: [long]).status == 431)
+        let many = (0..<30).map { ("X-\($0)", "1") }
+        #expect(try cluster.client().get("/", fields: many).status == 431)
+        let guests = try eventually("three free places") { () -> [RawClient]? in
+            let guests = try (0..<3).map { _ in try cluster.client() }
+            for guest in guests {
+                guard try guest.get("/").status == 200 else { return nil }
+            }
+            return guests
+        }
+        #expect(try cluster.client().response().status == 503)
+        #expect(try guests[0].get("/").status == 200)
+    }
 }
