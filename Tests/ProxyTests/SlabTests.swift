@@ -2,8 +2,9 @@
 
 import Testing
 
-@testable import Base
+@testable import Proxy
 
+@testable 
 /// Counts lives, so that a leak or a double end shows.
 private final class Ledger {
     var alive = 0
