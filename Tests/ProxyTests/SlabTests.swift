@@ -1,10 +1,10 @@
 // The slab: a stale handle must never reach another client's connection, and nothing may move.
 
+import Base
 import Testing
 
 @testable import Proxy
 
-@testable 
 /// Counts lives, so that a leak or a double end shows.
 private final class Ledger {
     var alive = 0
