@@ -78,7 +78,8 @@ package struct Buffer: ~Copyable {
     package mutating func fill(from fd: Int32, limit: Int = .max) -> Transfer {
         guard let memory = unsafe memory else { return .wait }
         let result = unsafe IO.read(
-            fd, into: UnsafeMutableRawBufferPointer(
+            fd,
+            into: UnsafeMutableRawBufferPointer(
                 start: memory + Int(last), count: min(room, limit)))
         if case .done(let n) = result { last &+= UInt32(n) }
         return result
@@ -121,7 +122,7 @@ package struct BufferPool: ~Copyable {
     package init() {}
 
     deinit {
-        for unsafe memory in unsafe all { unsafe munmap(memory, Buffer.capacity) }
+        for i in 0..<(unsafe all.count) { unsafe munmap(all[i], Buffer.capacity) }
     }
 
     /// Gives `buffer` memory if it has none. False if the system has none: then the connection must

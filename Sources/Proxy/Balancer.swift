@@ -62,7 +62,8 @@ package final class Balancer: @unchecked Sendable {
             of: pools, from: catalogue, board: board, clocks: clocks, metrics: metrics,
             entropy: entropy)
         shared = WorkerShared(
-            board: board, addresses: addresses, metrics: metrics, settings: Self.settings(of: pools),
+            board: board, addresses: addresses, metrics: metrics,
+            settings: Self.settings(of: pools),
             nodeTotal: pools.reduce(0) { $0 + $1.nodes.count }, names: names,
             accessLog: accessLog, entropy: entropy, clocks: clocks, wakeups: wakeups,
             connections: configuration.listeners.map { ConnectionCount(limit: $0.maxConnections) },
@@ -185,7 +186,9 @@ package final class Balancer: @unchecked Sendable {
                 var instances: [StrategyInstance] = []
                 for (slot, choice) in pool.strategies.enumerated() {
                     guard let kind = catalogue.strategies[choice.name] else {
-                        throw Refusal("pool \(pool.name) wants strategy \(choice.name), which no plugin offers")
+                        throw Refusal(
+                            "pool \(pool.name) wants strategy \(choice.name), which no plugin offers"
+                        )
                     }
                     instances.append(
                         try kind.make(at: place, slot: slot, options: choice.options.encoded()))

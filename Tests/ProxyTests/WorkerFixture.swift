@@ -54,7 +54,8 @@ import Synchronization
                     firstNode: 0, nodeCount: nodes.count, connectTimeout: times.connect,
                     responseTimeout: times.response, idleTimeout: times.exchangeIdle,
                     tunnelTimeout: 0, retries: 2, reusesAlways: false)
-            ], nodeTotal: nodes.count, names: [PoolNames(pool: "pool", nodes: nodes.map { "\($0)" }, strategies: [])],
+            ], nodeTotal: nodes.count,
+            names: [PoolNames(pool: "pool", nodes: nodes.map { "\($0)" }, strategies: [])],
             accessLog: -1, entropy: 1, clocks: [WorkerClock(monotonicNow())],
             wakeups: [try Wakeup()],
             connections: [ConnectionCount(limit: nil)],

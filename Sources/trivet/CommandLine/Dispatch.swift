@@ -37,7 +37,9 @@ enum Dispatch {
             return try command.run(words)
         }
         let group = Commands.all.filter { $0.syntax.name.hasPrefix(first + " ") }
-        if !group.isEmpty, arguments.dropFirst().first.map({ ["--help", "-h"].contains($0) }) == true {
+        if !group.isEmpty,
+            arguments.dropFirst().first.map({ ["--help", "-h"].contains($0) }) == true
+        {
             say(group.map(\.syntax.helpText).joined(separator: "\n\n"))
             return 0
         }
@@ -56,7 +58,8 @@ enum Dispatch {
                     "trivet \(first): a word is missing: \(second.joined(separator: ", "))")
             }
             return .commandLine(
-                "trivet \(first): unknown word \"\(arguments[1])\"" + suggestion(arguments[1], second, "known"))
+                "trivet \(first): unknown word \"\(arguments[1])\""
+                    + suggestion(arguments[1], second, "known"))
         }
         let kind = first.hasPrefix("-") ? "option" : "command"
         let known = kind == "option" ? ["--help", "--version"] : firstWords(names)

@@ -78,7 +78,8 @@ final class DemoScreen {
             let start = padded(row.name, to: 8) + padded(process, to: 9)
             let state = padded(row.state.name, to: 10)
             let figures =
-                right("\(row.picks)", 10) + right("\(rates[index])", 6) + right("\(row.inFlight)", 11)
+                right("\(row.picks)", 10) + right("\(rates[index])", 6)
+                + right("\(row.inFlight)", 11)
                 + right("\(row.failures)", 8) + right(latency(row.latency), 12)
                 + right(age(now, row.since), 7) + "  "
             let room = columns - 1 - start.count - state.count - figures.count

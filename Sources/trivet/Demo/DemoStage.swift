@@ -148,9 +148,11 @@ final class DemoStage {
             unsafe mkdtemp(room.baseAddress!) != nil
         }
         guard made else {
-            throw .system("no folder for the demo's configuration can be made in \(base)", code: errno)
+            throw .system(
+                "no folder for the demo's configuration can be made in \(base)", code: errno)
         }
-        let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let folder = String(
+            decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         self.folder = folder
         let path = folder + "/trivet.json5"
         let file = try Descriptor.open(

@@ -95,7 +95,8 @@ func readFile(_ path: String, what: String, limit: Int = 64 << 20) throws(Failur
         case .failed(let code): throw .system("cannot read \(what) \(path)", code: code)
         }
         if bytes.count > limit {
-            throw .system("\(what) \(path) is larger than \(limit >> 20) MiB; is it the right file?")
+            throw .system(
+                "\(what) \(path) is larger than \(limit >> 20) MiB; is it the right file?")
         }
     }
 }
