@@ -55,7 +55,10 @@ let package = Package(
     products: [
         .executable(name: "trivet", targets: ["trivet"]),
         .library(name: "TrivetPlugin", targets: ["TrivetPlugin"]),
-    ] + plugins.map(\.product),
+    ] + plugins.map(\.product) + [
+        // For the tests alone: a plugin with every facet of the SDK.
+        .library(name: "fixture-facets", type: .dynamic, targets: ["FacetsFixture"])
+    ],
     targets: [
         // What a plugin sees.
         .target(name: "CTrivet", path: "SDK/CTrivet"),
@@ -83,14 +86,23 @@ let package = Package(
         .target(
             name: "TestKit", dependencies: ["Base", "CLinux"], path: "Tests/TestKit",
             swiftSettings: strict),
-        tests("ArchitectureTests", uses: ["TestKit"]),
+        .target(name: "CAllocations", path: "Tests/Allocations"),
+        tests("ArchitectureTests", uses: []),
         tests("BaseTests", uses: ["Base"]),
         tests("ConfigTests", uses: ["Config", "Base"]),
         tests("HTTPTests", uses: ["HTTP", "Base"]),
         tests("NetTests", uses: ["Net", "Base", "CLinux"]),
         tests("BalanceTests", uses: ["Balance", "Base", "CTrivet"]),
         tests("PluginTests", uses: ["Loading", "Balance", "Base", "CTrivet", "TestKit"]),
-        tests("ProxyTests", uses: ["Proxy", "Net", "HTTP", "Config", "Base"]),
+        tests(
+            "ProxyTests",
+            uses: [
+                "Proxy", "Net", "HTTP", "Balance", "Config", "Base", "CLinux", "CTrivet",
+                "CAllocations",
+            ]),
+        .target(
+            name: "FacetsFixture", dependencies: ["CTrivet", "TrivetPlugin"],
+            path: "Tests/Fixtures/Facets", swiftSettings: strict),
         tests("Scenarios", uses: ["TestKit", "Base", "CLinux"]),
     ] + plugins.map(\.target),
     swiftLanguageModes: [.v6],

@@ -68,8 +68,8 @@ struct HTTPCheck: HealthCheck, Plugin {
     }
 
     mutating func judge(_ node: Node, _ reply: Reply) -> Judgement {
-        let reason = fault(reply)
-        return .done(Verdict(reason == nil ? .up : .down, because: reason ?? "answered \(reply.status)"))
+        if let fault = fault(reply) { return .done(Verdict(.down, because: fault)) }
+        return .done(Verdict(.up, because: "answered \(reply.status)"))
     }
 
     /// What is wrong with an answer, or nil.
@@ -129,6 +129,7 @@ struct HTTPCheck: HealthCheck, Plugin {
     }
 }
 
+/// The entry that Trivet looks for.
 @c @implementation
 public func trivet_plugin_v1(_ host: HostRef, _ error: ErrorRef) -> TableRef {
     unsafe HTTPCheck.export(host, error)

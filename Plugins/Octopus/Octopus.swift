@@ -84,6 +84,7 @@ struct Octopus: HealthCheck, Plugin {
     }
 }
 
+/// The entry that Trivet looks for.
 @c @implementation
 public func trivet_plugin_v1(_ host: HostRef, _ error: ErrorRef) -> TableRef {
     unsafe Octopus.export(host, error)

@@ -94,6 +94,7 @@ struct RoundRobin: Strategy, Updating, Plugin {
     }
 }
 
+/// The entry that Trivet looks for.
 @c @implementation
 public func trivet_plugin_v1(_ host: HostRef, _ error: ErrorRef) -> TableRef {
     unsafe RoundRobin.export(host, error)

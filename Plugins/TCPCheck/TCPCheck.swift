@@ -49,6 +49,7 @@ struct TCPCheck: HealthCheck, Plugin {
     }
 }
 
+/// The entry that Trivet looks for.
 @c @implementation
 public func trivet_plugin_v1(_ host: HostRef, _ error: ErrorRef) -> TableRef {
     unsafe TCPCheck.export(host, error)

@@ -139,12 +139,13 @@ public struct Reply: ~Escapable {
         return nil
     }
 
-    /// Trivet's own words on a failure, "connection refused", or plain ones of the SDK's.
+    /// Trivet's own words on a failure, "connection refused", or plain ones of the SDK's; of an answer,
+    /// its status.
     public var failure: String {
         let detail = unsafe raw.pointee.detail.string
         if !detail.isEmpty { return detail }
         return switch outcome {
-        case .answered: "answered"
+        case .answered: status == 0 ? "answered" : "answered \(status)"
         case .connectFailed: "cannot be connected to"
         case .timedOut: "did not answer in time"
         case .broken: "broke the connection off"

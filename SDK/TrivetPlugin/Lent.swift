@@ -89,7 +89,7 @@ final class Lent {
 
     /// The instance is being called again: what was lent may go.
     func takeBack() {
-        for unsafe block in unsafe blocks { unsafe block.deallocate() }
+        unsafe blocks.forEach { unsafe $0.deallocate() }
         unsafe blocks.removeAll(keepingCapacity: true)
     }
 

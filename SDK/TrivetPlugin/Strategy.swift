@@ -172,28 +172,17 @@ public struct Decision {
     static func write(
         from place: UnsafePointer<Decision>, to out: UnsafeMutablePointer<trivet_pick>
     ) -> trivet_decision {
-        let decision = unsafe UnsafeRawPointer(place)
         unsafe out.pointee.node = place.pointee.node
         unsafe out.pointee.flags = place.pointee.flags
         unsafe out.pointee.token = place.pointee.token
-        if unsafe !place.pointee.reason.isEmpty {
-            unsafe out.pointee.reason = trivet_str(
-                decision + reasonOffset, count: place.pointee.reason.count)
+        if unsafe !place.pointee.reason.isEmpty, let text = unsafe place.pointer(to: \.reason) {
+            unsafe out.pointee.reason = Text.lend(text)
         }
-        if unsafe !place.pointee.session.isEmpty && !place.pointee.session.isCut {
-            unsafe out.pointee.session = trivet_str(
-                decision + sessionOffset, count: place.pointee.session.count)
+        if unsafe !place.pointee.session.isEmpty && !place.pointee.session.isCut,
+            let text = unsafe place.pointer(to: \.session)
+        {
+            unsafe out.pointee.session = Text.lend(text)
         }
         return unsafe place.pointee.kind
-    }
-
-    private static let reasonOffset = offset(of: \.reason)
-    private static let sessionOffset = offset(of: \.session)
-
-    private static func offset(of text: KeyPath<Decision, Text>) -> Int {
-        guard let offset = MemoryLayout<Decision>.offset(of: text) else {
-            preconditionFailure("a stored property has an offset")
-        }
-        return offset  // `Text.bytes` comes first in `Text`
     }
 }

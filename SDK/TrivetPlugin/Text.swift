@@ -1,6 +1,8 @@
 // Short text without an allocation, and small conveniences on the bytes that Trivet lends.
 // For picks; where allocating is allowed (health checks, options), plain `String` is used.
 
+import CTrivet
+
 /// At most 64 bytes of text, held in place: making, interpolating and copying one never allocates.
 ///
 /// ```swift
@@ -8,22 +10,35 @@
 /// ```
 ///
 /// What does not fit is left out, from a whole interpolated part or character on.
-public struct Text: ExpressibleByStringInterpolation {
+@safe
+public struct Text: ExpressibleByStringInterpolation, @unchecked Sendable {
+    // Unchecked: a literal's bytes never change and never go.
+
     /// Bytes that fit.
     public static let capacity = 64
 
-    var bytes = InlineArray<64, UInt8>(repeating: 0)
-    var length: UInt8 = 0
+    /// A whole literal is not copied, only pointed to: most reasons are one.
+    private var literal: UnsafePointer<UInt8>?
+    private var bytes = InlineArray<64, UInt8>(repeating: 0)
+
+    /// Number of bytes.
+    public private(set) var count = 0
 
     /// True if something did not fit and was left out.
     public private(set) var isCut = false
 
     /// No text.
-    public init() {}
+    public init() { unsafe literal = nil }
 
     /// The text of a literal.
     public init(stringLiteral literal: StaticString) {
-        append(literal)
+        self.init()
+        if literal.hasPointerRepresentation && literal.utf8CodeUnitCount <= Self.capacity {
+            unsafe self.literal = literal.utf8Start
+            count = literal.utf8CodeUnitCount
+        } else {
+            append(literal)
+        }
     }
 
     /// The parts of an interpolated literal.
@@ -33,14 +48,32 @@ public struct Text: ExpressibleByStringInterpolation {
 
     /// Bytes as they are.
     public init(_ bytes: Span<UInt8>) {
+        self.init()
         append(bytes)
     }
 
-    /// Number of bytes.
-    public var count: Int { Int(length) }
-
     /// True if there is no text.
-    public var isEmpty: Bool { length == 0 }
+    public var isEmpty: Bool { count == 0 }
+
+    /// The bytes.
+    public var span: Span<UInt8> {
+        @_lifetime(borrow self) get {
+            if let literal = unsafe literal {
+                let buffer = unsafe UnsafeBufferPointer(start: literal, count: count)
+                return unsafe _overrideLifetime(Span(_unsafeElements: buffer), borrowing: self)
+            }
+            return bytes.span.extracting(0..<count)
+        }
+    }
+
+    /// The bytes as the host reads them, of a text that lives at `place` and stays there.
+    static func lend(_ place: UnsafePointer<Text>) -> trivet_str {
+        let start = unsafe UnsafeRawPointer(place.pointee.literal)
+        let inline = unsafe UnsafeRawPointer(place)
+        return unsafe trivet_str(
+            start ?? inline + (MemoryLayout<Text>.offset(of: \.bytes) ?? 0),
+            count: place.pointee.count)
+    }
 
     /// Adds a literal.
     public mutating func append(_ literal: StaticString) {
@@ -49,6 +82,11 @@ public struct Text: ExpressibleByStringInterpolation {
 
     /// Adds bytes; those past the capacity are left out, never half a character.
     public mutating func append(_ more: Span<UInt8>) {
+        if unsafe literal != nil {
+            let whole = self
+            self = Text()
+            append(whole.span)
+        }
         guard !isCut else { return }
         var fits = min(more.count, Self.capacity - count)
         if fits < more.count {
@@ -60,7 +98,7 @@ public struct Text: ExpressibleByStringInterpolation {
             bytes[count + index] = more[index]
             index += 1
         }
-        length += UInt8(fits)
+        count += fits
     }
 
     /// Adds a whole number in decimal, or nothing of it if it does not fit.
@@ -104,7 +142,7 @@ public struct Text: ExpressibleByStringInterpolation {
 
         /// Another text.
         public mutating func appendInterpolation(_ other: Text) {
-            text.append(other.bytes.span.extracting(0..<other.count))
+            text.append(other.span)
         }
     }
 }

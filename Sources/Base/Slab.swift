@@ -71,7 +71,7 @@ package struct Slab<Element: ~Copyable>: ~Copyable {
         for index in 0..<UInt32(generations.count) where generations[Int(index)] & 1 == 1 {
             unsafe pointer(index).deinitialize(count: 1)
         }
-        for unsafe chunk in unsafe chunks { unsafe chunk.deallocate() }
+        for i in 0..<(unsafe chunks.count) { unsafe chunks[i].deallocate() }
     }
 
     /// Slots, live or free: indices run below this.

@@ -99,6 +99,12 @@ package enum Socket {
         return unsafe getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &length) == 0 ? code : errno
     }
 
+    /// Whether a failed connect is for want of something on this side (descriptors, memory, local
+    /// ports), and so says nothing about the peer.
+    package static func isShortage(_ code: Int32) -> Bool {
+        [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL].contains(code)
+    }
+
     /// Says that no more bytes will be sent.
     package static func endSending(_ fd: Int32) { _ = shutdown(fd, Int32(SHUT_WR)) }
 
@@ -151,6 +157,9 @@ package struct SystemError: Error, Equatable, CustomStringConvertible {
     }
 
     package var description: String { "\(call): \(errorText(code))" }
+
+    /// What `call` just left in errno.
+    package static func last(_ call: String) -> SystemError { SystemError(call: call, code: errno) }
 
     /// The result of `body`, or what errno says when that is negative.
     @discardableResult

@@ -43,4 +43,7 @@ package struct Thread {
 
     /// Waits for its end. Call once.
     package func join() { _ = pthread_join(pthread_t(handle), nil) }
+
+    /// Lets it end by itself, for one that may be held up where nothing can end it. Instead of `join`.
+    package func detach() { _ = pthread_detach(pthread_t(handle)) }
 }

@@ -8,6 +8,8 @@ import Synchronization
 package final class AddressBook: Sendable {
     private let version = Atomic<UInt64>(1)
     private let addresses: Mutex<[[SocketAddress]]>
+    /// Why names have no address, by node; for those who ask for words.
+    private let failures = Mutex<[Int: String]>([:])
 
     package init(nodes: Int) {
         addresses = Mutex(Array(repeating: [], count: nodes))
@@ -16,6 +18,7 @@ package final class AddressBook: Sendable {
     /// A node's addresses are these from now on; an empty list is not taken in if there were others:
     /// a name server that is away must not take nodes away. [control]
     package func publish(_ found: [SocketAddress], node: Int) {
+        _ = failures.withLock { $0.removeValue(forKey: node) }
         let changed = addresses.withLock { all in
             guard !found.isEmpty || all[node].isEmpty else { return false }
             all[node] = found
@@ -23,6 +26,14 @@ package final class AddressBook: Sendable {
         }
         if changed { version.wrappingAdd(1, ordering: .acquiringAndReleasing) }
     }
+
+    /// A node's name could not be resolved: what addresses it had, it keeps. [resolver]
+    package func publish(failure: String, node: Int) {
+        failures.withLock { $0[node] = failure }
+    }
+
+    /// Why the name of a node could not be resolved when that was last tried, or nil.
+    package func failure(node: Int) -> String? { failures.withLock { $0[node] } }
 
     package func addresses(node: Int) -> [SocketAddress] { addresses.withLock { $0[node] } }
 

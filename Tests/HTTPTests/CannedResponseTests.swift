@@ -1,3 +1,5 @@
+// Tests of answers that the balancer gives by itself.
+
 import Testing
 
 @testable import HTTP

@@ -1,3 +1,5 @@
+// Tests of which bytes may stand where in a head.
+
 import Testing
 
 @testable import HTTP

@@ -1,3 +1,5 @@
+// Tests of chunked bodies, however they are cut on the wire.
+
 import Base
 import Testing
 

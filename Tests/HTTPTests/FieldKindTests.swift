@@ -1,3 +1,5 @@
+// Tests of header names the proxy must know.
+
 import Testing
 
 @testable import HTTP

@@ -1,3 +1,5 @@
+// Tests of the table of a head's fields.
+
 import Testing
 
 @testable import HTTP

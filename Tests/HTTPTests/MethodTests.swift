@@ -1,3 +1,5 @@
+// Tests of methods and what may be sent twice.
+
 import Testing
 
 @testable import HTTP

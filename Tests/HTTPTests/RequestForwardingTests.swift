@@ -1,3 +1,5 @@
+// Tests of what of a request head reaches the node.
+
 import Base
 import Testing
 

@@ -1,3 +1,5 @@
+// Tests of what is accepted as a request, and what is refused.
+
 import Base
 import Testing
 

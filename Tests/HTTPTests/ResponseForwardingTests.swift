@@ -1,3 +1,5 @@
+// Tests of what of a response head reaches the client.
+
 import Testing
 
 @testable import HTTP

@@ -1,3 +1,5 @@
+// Tests of what is accepted as a response, and what is refused.
+
 import Testing
 
 @testable import HTTP

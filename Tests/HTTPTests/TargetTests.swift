@@ -1,3 +1,5 @@
+// Tests of the forms of a request target.
+
 import Base
 import Testing
 

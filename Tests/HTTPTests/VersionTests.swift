@@ -1,3 +1,5 @@
+// Tests of HTTP versions.
+
 import Testing
 
 @testable import HTTP

@@ -1,3 +1,5 @@
+// Tests of writing into a span without overrunning it.
+
 import Base
 import Testing
 

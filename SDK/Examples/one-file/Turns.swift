@@ -1,6 +1,7 @@
+// A whole strategy in one file; SDK/README.md says how to build it with one command.
+
 import TrivetPlugin
 
-/// Every ready node in its turn, exact across workers.
 struct Turns: Strategy, Plugin {
     static let name = "turns", version = "1.0.0", summary = "every ready node in its turn"
     init(_ setup: Setup) {}
@@ -10,6 +11,7 @@ struct Turns: Strategy, Plugin {
     }
 }
 
+/// The entry that Trivet looks for.
 @c @implementation public func trivet_plugin_v1(_ host: HostRef, _ error: ErrorRef) -> TableRef {
     Turns.export(host, error)
 }

@@ -20,7 +20,7 @@ struct TwoChoices: Strategy, Learning, Updating, Plugin {
 
     private let host: Host
     private let penalty: UInt32
-    private var failures: [UInt32] // recent ones, by node
+    private var failures: [UInt32]  // recent ones, by node
 
     init(_ setup: Setup) throws(Refusal) {
         host = setup.host
@@ -58,6 +58,7 @@ struct TwoChoices: Strategy, Learning, Updating, Plugin {
     }
 }
 
+/// The entry that Trivet looks for.
 @c @implementation
 public func trivet_plugin_v1(_ host: HostRef, _ error: ErrorRef) -> TableRef {
     TwoChoices.export(host, error)

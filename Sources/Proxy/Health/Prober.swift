@@ -1,0 +1,115 @@
+// Health probing as the rest of the process sees it: started, waited for once, told when addresses
+// came, stopped. What happens on its thread is ProbeLoop; what a verdict does to a state is
+// HealthMachine; what is asked and how an answer is judged is the check's.
+
+import Balance
+import Base
+import Net
+import Synchronization
+
+/// How the nodes of one pool are asked. Rise and fall are in the pool's spec on the board.
+package struct ProbedPool: Sendable {
+    /// Nil: nobody asks, and its nodes are up. Made with the prober's clock.
+    package var check: CheckInstance?
+    /// From the beginning of one round to that of the next, nanoseconds; at most: up to a tenth is
+    /// taken off by chance, so that rounds do not fall in step.
+    package var interval: UInt64
+    /// What one probe may take in all, milliseconds; a check may ask for another time.
+    package var timeoutMs: UInt32
+
+    package init(
+        check: CheckInstance?, interval: UInt64 = 2_000_000_000, timeoutMs: UInt32 = 1000
+    ) {
+        self.check = check
+        self.interval = interval
+        self.timeoutMs = timeoutMs
+    }
+}
+
+/// What passes between the probing thread and the others.
+final class ProbeSignals: Sendable {
+    let wakeup: Wakeup
+    let firstRound: Wakeup
+    let isStopped = Atomic<Bool>(false)
+    let isFirstRoundOver = Atomic<Bool>(false)
+
+    init() throws(SystemError) {
+        wakeup = try Wakeup()
+        do throws(SystemError) {
+            firstRound = try Wakeup()
+        } catch {
+            wakeup.close()
+            throw error
+        }
+    }
+
+    deinit {
+        wakeup.close()
+        firstRound.close()
+    }
+}
+
+/// Probes all nodes of all pools on a thread of its own and publishes their states to the board. Each
+/// change of state is one log line.
+package final class Prober: Sendable {
+    private let signals: ProbeSignals
+    private let loop: ProbeLoop
+    private let thread = Mutex<Thread?>(nil)
+
+    /// - Parameters:
+    ///   - board: what it says about nodes from an earlier process is where their health goes on from.
+    ///   - pools: in the order of the board's.
+    ///   - addresses: of all nodes, in the order of pools and nodes.
+    ///   - clock: the one the checks were made with; set once a turn by the probing thread.
+    ///   - entropy: for jitter.
+    ///   - onPublish: called on the probing thread after workers have something new to pick up.
+    package init(
+        board: Board, pools: [ProbedPool], addresses: AddressBook, clock: WorkerClock,
+        entropy: UInt64 = monotonicNow(), onPublish: @escaping @Sendable () -> Void
+    ) throws(SystemError) {
+        precondition(pools.count == board.pools.count, "every pool of the board has its way to ask")
+        signals = try ProbeSignals()
+        loop = try ProbeLoop(
+            board: board, pools: pools, addresses: addresses, clock: clock, entropy: entropy,
+            signals: signals, onPublish: onPublish)
+    }
+
+    /// Starts the thread: all nodes are asked at once. Call once.
+    package func start() throws(SystemError) {
+        let loop = loop
+        let started = try Thread("control") { loop.run() }
+        thread.withLock { $0 = started }
+    }
+
+    /// Waits until every node with a check has had its first verdict (a node that is known from an
+    /// earlier process has), at most `timeout` nanoseconds. False: some have not. [any]
+    @discardableResult
+    package func awaitFirstRound(timeout: UInt64) -> Bool {
+        let end = monotonicNow() &+ timeout
+        guard let poller = try? Poller(), poller.addLevel(signals.firstRound.fd, token: 0) else {
+            return signals.isFirstRoundOver.load(ordering: .acquiring)
+        }
+        while !signals.isFirstRoundOver.load(ordering: .acquiring) {
+            let now = monotonicNow()
+            if now >= end || signals.isStopped.load(ordering: .acquiring) { return false }
+            _ = poller.wait(milliseconds: Int32(clamping: (end - now) / 1_000_000 + 1))
+        }
+        return true
+    }
+
+    /// The address book has something new: probes that wait for it go on. [any]
+    package func addressesChanged() { signals.wakeup.signal() }
+
+    /// Ends the thread and closes all its connections; nothing is published afterwards. It waits for
+    /// a call into a check, if one is running, and for nothing else. [any but the probing thread]
+    package func stop() {
+        signals.isStopped.store(true, ordering: .releasing)
+        signals.wakeup.signal()
+        signals.firstRound.signal()
+        let started = thread.withLock { thread in
+            defer { thread = nil }
+            return thread
+        }
+        started?.join()
+    }
+}

@@ -1,0 +1,13 @@
+// Counts what one thread allocates, for tests that promise that it allocates nothing.
+
+#ifndef CALLOCATIONS_H
+#define CALLOCATIONS_H
+
+#include <stdint.h>
+
+// Counts from 0 the allocations of the thread with this id (gettid); 0: of nobody.
+void allocations_watch(int32_t thread);
+// How many there were since.
+uint64_t allocations_count(void);
+
+#endif

@@ -1,0 +1,97 @@
+// A worker of the real kind on a thread of its own, with the built-in strategy and given nodes: what
+// tests of the data path stand on. No plugins, no supervisor, no configuration file.
+
+import Balance
+import Base
+import CLinux
+import Glibc
+import HTTP
+import Net
+import Synchronization
+
+@testable import Proxy
+
+/// Runs one worker until it is let go.
+@safe final class WorkerFixture {
+    let port: UInt16
+    let board: Board
+    let shared: WorkerShared
+    private let thread: Thread
+    private let started: Started
+    private let memory: UnsafeMutableRawBufferPointer
+
+    struct Times {
+        var header: UInt64 = 10_000_000_000
+        var idle: UInt64 = 75_000_000_000
+        var connect: UInt64 = 3_000_000_000
+        var response: UInt64 = 600_000_000_000
+        var exchangeIdle: UInt64 = 600_000_000_000
+    }
+
+    init(nodes: [UInt16], times: Times = Times(), trusted: [AddressRange] = []) throws {
+        let spec = PoolSpec(
+            name: "pool",
+            nodes: nodes.enumerated().map { index, port in
+                NodeSpec(
+                    id: UInt64(index + 1), name: "node\(index + 1)", address: "127.0.0.1:\(port)",
+                    weight: 1, tier: 0, metadata: [])
+            }, rise: 1, fall: 1, hasCheck: false)
+        let bytes = Board.bytesNeeded(pools: [spec], workers: 1)
+        unsafe memory = .allocate(byteCount: bytes, alignment: 64)
+        unsafe memory.initializeMemory(as: UInt8.self, repeating: 0)
+        board = try unsafe Board(memory: memory, pools: [spec], workers: 1, adopt: false)
+        for index in nodes.indices { board.publish(pool: 0, node: index, state: .up, since: 1) }
+        let listener = try Socket.listen(SocketAddress(.v4Loopback, port: 0), shared: false)
+        port = Socket.localAddress(listener)!.port
+        let addresses = AddressBook(nodes: nodes.count)
+        for (index, port) in nodes.enumerated() {
+            addresses.publish([SocketAddress(.v4Loopback, port: port)], node: index)
+        }
+        shared = WorkerShared(
+            board: board, addresses: addresses, metrics: Metrics(),
+            settings: [
+                PoolSettings(
+                    firstNode: 0, nodeCount: nodes.count, connectTimeout: times.connect,
+                    responseTimeout: times.response, idleTimeout: times.exchangeIdle,
+                    tunnelTimeout: 0, retries: 2, reusesAlways: false)
+            ], nodeTotal: nodes.count, limits: HeadLimits(),
+            names: [PoolNames(pool: "pool", nodes: nodes.map { "\($0)" }, strategies: [])],
+            accessLog: -1, entropy: 1, clocks: [WorkerClock(monotonicNow())],
+            wakeups: [try Wakeup()],
+            listening: [
+                [
+                    Listening(
+                        fd: listener, routes: RouteTable(otherwise: 0), trusted: trusted,
+                        headerTimeout: times.header, idleTimeout: times.idle)
+                ]
+            ], strategies: [[[]]])
+        let shared = self.shared
+        let started = Started()
+        self.started = started
+        thread = try Thread("worker") {
+            started.identifier.store(clinux_gettid(), ordering: .releasing)
+            guard let means = try? Worker.Means(worker: 0) else { return }
+            var worker = Worker(shared, index: 0, means)
+            if worker.watch() { worker.run() }
+        }
+    }
+
+    /// Of the worker's thread, once it serves.
+    func threadIdentifier() throws -> Int32 {
+        let identifier = started.identifier.load(ordering: .acquiring)
+        guard identifier != 0 else { throw Broken("the worker has not started") }
+        return identifier
+    }
+
+    private final class Started: Sendable {
+        let identifier = Atomic<Int32>(0)
+    }
+
+    /// Drains, or ends at once, and waits for the thread.
+    func leave(now: Bool = true) {
+        shared.orders.give(now ? .stop : .drain)
+        shared.wakeups[0].signal()
+        thread.join()
+        unsafe memory.deallocate()
+    }
+}
