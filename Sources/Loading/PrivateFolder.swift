@@ -103,7 +103,7 @@ enum PrivateFolder {
     }
 
     /// Removes folders whose owners are dead: their lock is free.
-    private static func sweep(_ base: String) {
+    static func sweep(_ base: String) {
         for name in Files.names(in: base) ?? [] where name.hasPrefix(prefix) {
             let path = "\(base)/\(name)"
             guard let fd = lock(path) else { continue }
