@@ -22,7 +22,7 @@ package final class Board: @unchecked Sendable {
     }
 
     let words: SharedWords
-    let workers: Int
+    package let workers: Int
     package let pools: [PoolSpec]
     private let firstNode: [Int]
     private let nodeTotal: Int
@@ -49,11 +49,16 @@ package final class Board: @unchecked Sendable {
     ) throws(Refusal) {
         let nodes = pools.reduce(0) { $0 + $1.nodes.count }
         guard let needed = BoardLayout.words(pools: pools.count, nodes: nodes, workers: workers)
-        else { throw Refusal("\(pools.count) pools with \(nodes) nodes on \(workers) workers are too many") }
-        guard let base = memory.baseAddress, UInt(bitPattern: base) % 64 == 0, memory.count / 8 >= needed
         else {
             throw Refusal(
-                "the shared memory has \(memory.count) bytes, but \(needed * 8), aligned to 64, are needed")
+                "\(pools.count) pools with \(nodes) nodes on \(workers) workers are too many")
+        }
+        guard let base = memory.baseAddress, UInt(bitPattern: base) % 64 == 0,
+            memory.count / 8 >= needed
+        else {
+            throw Refusal(
+                "the shared memory has \(memory.count) bytes, but \(needed * 8), aligned to 64, are needed"
+            )
         }
         words = unsafe SharedWords(memory)
         self.workers = workers
@@ -69,7 +74,8 @@ package final class Board: @unchecked Sendable {
         nodeTotal = total
         adopted = (old?.rows ?? [:]).mapValues {
             AdoptedHealth(
-                state: $0.state, weightPercent: $0.weightPercent, reason: $0.reason, since: $0.since)
+                state: $0.state, weightPercent: $0.weightPercent, reason: $0.reason, since: $0.since
+            )
         }
         published = Mutex([])
         counter = Atomic(1)

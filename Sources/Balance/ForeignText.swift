@@ -78,7 +78,8 @@ func foreignPairs(
             unsafe pair.value.len <= limit.bytes
         else { continue }
         unsafe result.append(
-            (foreignText(pair.key, limit: limit.bytes), foreignText(pair.value, limit: limit.bytes)))
+            (foreignText(pair.key, limit: limit.bytes), foreignText(pair.value, limit: limit.bytes))
+        )
     }
     return result
 }

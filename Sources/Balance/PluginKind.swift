@@ -41,7 +41,8 @@ func pluginName(_ text: trivet_str, of what: String) throws(Refusal) -> String {
         }
     guard isGood else {
         throw Refusal(
-            "\(what) has no usable name (lower-case letters, digits, \"-\", \"_\" and \".\" are allowed)")
+            "\(what) has no usable name (lower-case letters, digits, \"-\", \"_\" and \".\" are allowed)"
+        )
     }
     return String(decoding: bytes, as: UTF8.self)
 }

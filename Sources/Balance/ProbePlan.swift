@@ -44,7 +44,9 @@ extension ProbePlan {
         if target.isEmpty || !target.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
             return "a target that is none"
         }
-        if !authority.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) { return "an authority that is none" }
+        if !authority.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
+            return "an authority that is none"
+        }
         for header in headers {
             if !Self.isToken(header.name) { return "a header whose name is none" }
             if header.value.utf8.contains(where: { ($0 < 0x20 && $0 != 0x09) || $0 == 0x7F }) {

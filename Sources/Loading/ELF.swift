@@ -79,13 +79,18 @@ private struct Image {
         guard bytes.starts(with: [0x7F, 0x45, 0x4C, 0x46]) else {
             let isText = bytes.prefix(512).allSatisfy { $0 >= 0x20 || ($0 >= 0x08 && $0 <= 0x0D) }
             throw Refusal(
-                isText ? "is a text file, not a shared object" : "is not a shared object (no ELF file)")
+                isText
+                    ? "is a text file, not a shared object" : "is not a shared object (no ELF file)"
+            )
         }
-        guard bytes.count >= 64 else { throw Refusal("\(Self.cutShort): it ends inside its header") }
+        guard bytes.count >= 64 else {
+            throw Refusal("\(Self.cutShort): it ends inside its header")
+        }
         let machine = UInt16(try number(18, 2))
         guard bytes[4] == 2, bytes[5] == 1, machine == ELF.machine else {
             let built = ELF.machineName(bytes[5] == 1 ? machine : machine.byteSwapped)
-            throw Refusal("is built for \(built), but this machine is \(ELF.machineName(ELF.machine))")
+            throw Refusal(
+                "is built for \(built), but this machine is \(ELF.machineName(ELF.machine))")
         }
         switch try number(16, 2) {
         case 3: break
@@ -106,7 +111,8 @@ private struct Image {
             let (end, overflow) = start.addingReportingOverflow(length)
             guard !overflow, end <= UInt64(bytes.count) else {
                 throw Refusal(
-                    "is cut short: it has \(bytes.count) bytes, where one of its segments needs \(end)")
+                    "is cut short: it has \(bytes.count) bytes, where one of its segments needs \(end)"
+                )
             }
             if kind == 1 {
                 guard try number(at + 40, 8) >= length else { throw Refusal(Self.cutShort) }
@@ -184,10 +190,12 @@ private struct Image {
         }
         if otherMajor.isEmpty {
             throw Refusal(
-                "does not export trivet_plugin_v1, so it is no Trivet plugin (or it hides its symbols)")
+                "does not export trivet_plugin_v1, so it is no Trivet plugin (or it hides its symbols)"
+            )
         }
         throw Refusal(
-            "exports \(otherMajor), another version of the plugin interface; this Trivet knows v1 only")
+            "exports \(otherMajor), another version of the plugin interface; this Trivet knows v1 only"
+        )
     }
 
     /// How many symbols there are; only the hash tables say so.

@@ -90,7 +90,8 @@ package struct PluginLoader: Sendable {
                     "\(trialProgram) was started for a plugin trial and \(remains.story)")
             }
             report.fileRefusals.append(
-                Refusal("\(left[guilty].file.path) \(remains.story(limitMs)) \(deed)\(remains.quote)"))
+                Refusal(
+                    "\(left[guilty].file.path) \(remains.story(limitMs)) \(deed)\(remains.quote)"))
             left.remove(at: guilty)
         }
         refuseClashes(&report)

@@ -84,7 +84,9 @@ enum PrivateFolder {
     /// Writable, and code may be mapped from it: /run is often mounted noexec.
     private static func isUsable(_ base: String) -> Bool {
         var facts = statvfs()
-        guard unsafe statvfs(base, &facts) == 0, unsafe access(base, W_OK | X_OK) == 0 else { return false }
+        guard unsafe statvfs(base, &facts) == 0, unsafe access(base, W_OK | X_OK) == 0 else {
+            return false
+        }
         let noExec: UInt = 8  // ST_NOEXEC, a GNU extension that Swift does not see
         return facts.f_flag & noExec == 0
     }

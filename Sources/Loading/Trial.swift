@@ -50,7 +50,9 @@ package enum Trial {
     private static func attempt(_ use: PluginUse, _ file: Int, _ library: Library) throws(Refusal) {
         switch use.kind {
         case .strategy:
-            guard let kind = library.strategies.first(where: { $0.name == use.name }) else { return }
+            guard let kind = library.strategies.first(where: { $0.name == use.name }) else {
+                return
+            }
             try attempt(kind, use, file)
         case .check:
             guard let kind = library.checks.first(where: { $0.name == use.name }) else { return }

@@ -1,4 +1,4 @@
-// Where nodes are: the addresses of each, as the resolver last found them. Published by the control
+// Where nodes are: the addresses of each, as the resolver last found them. Published by the resolver
 // thread, copied by each worker between two events, so that no connect waits for a name server.
 
 import Net
@@ -16,7 +16,7 @@ package final class AddressBook: Sendable {
     }
 
     /// A node's addresses are these from now on; an empty list is not taken in if there were others:
-    /// a name server that is away must not take nodes away. [control]
+    /// a name server that is away must not take nodes away. [resolver]
     package func publish(_ found: [SocketAddress], node: Int) {
         _ = failures.withLock { $0.removeValue(forKey: node) }
         let changed = addresses.withLock { all in

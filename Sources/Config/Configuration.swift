@@ -1,0 +1,173 @@
+// What an operator asked for, as values: names resolved to indices, texts to numbers, defaults filled
+// in. Keeps the places of what plugins will judge later. How it is read: ConfigurationReading.swift.
+
+import Base
+
+/// A value and where it was written.
+package struct Placed<Value: Sendable>: Sendable {
+    package var value: Value
+    package var place: Place
+
+    package init(_ value: Value, at place: Place) {
+        self.value = value
+        self.place = place
+    }
+}
+
+package struct Configuration: Sendable {
+    /// As named on the command line; relative paths are meant from its folder: `resolve`.
+    package var file: String
+    /// Nil: one per core.
+    package var workers: Int?
+    /// Folders or `.so` files, as written.
+    package var plugins: [Placed<String>] = []
+    package var listeners: [Listener] = []
+    /// In the order of the file. Their index here names them everywhere.
+    package var pools: [Pool] = []
+    /// Nil: off.
+    package var accessLog: AccessLog?
+    package var pidFile: Placed<String>?
+    /// How long what is in flight may take to end after SIGTERM.
+    package var drainTimeout: Nanoseconds = 30_000_000_000
+    package var user: Placed<String>?
+    package var group: Placed<String>?
+    package var admin: Admin?
+    package var logLevel = Log.Level.info
+
+    package init(file: String) { self.file = file }
+
+    /// `path` seen from the folder of the configuration file, unless it is absolute.
+    package func resolve(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let slash = file.lastIndex(of: "/") else { return path }
+        return file[...slash] + path
+    }
+}
+
+/// Where metrics and the like will be asked for.
+package struct Admin: Sendable {
+    package var address: HostPort
+    package var place: Place
+}
+
+/// One JSON object per line.
+package struct AccessLog: Sendable {
+    /// "-" for standard output, or a file as written: see `Configuration.resolve`.
+    package var path: String
+    package var place: Place
+}
+
+// MARK: Listeners
+
+package struct Listener: Sendable {
+    package enum ProtocolKind: Sendable { case http }
+
+    package struct Timeouts: Equatable, Sendable {
+        /// The total time for a request head.
+        package var header: Nanoseconds = 10_000_000_000
+        /// Between requests on a kept-alive connection.
+        package var idle: Nanoseconds = 75_000_000_000
+    }
+
+    package struct Limits: Equatable, Sendable {
+        package var targetBytes = 16 * 1024
+        package var headBytes = 64 * 1024
+        /// Header fields of one request.
+        package var fields = 200
+    }
+
+    /// The address, unless a name was given.
+    package var name: String
+    /// Never a name.
+    package var address: HostPort
+    /// Of the address.
+    package var place: Place
+    /// Serves what no route takes; nil: 404.
+    package var pool: Int?
+    /// The first that fits wins.
+    package var routes: [Route] = []
+    package var protocolKind = ProtocolKind.http
+    package var trustedProxies: [AddressRange] = []
+    package var timeouts = Timeouts()
+    package var limits = Limits()
+    /// Open client connections; nil: no limit of its own.
+    package var maxConnections: Int?
+}
+
+package struct Route: Sendable {
+    /// In lower case, exact or `*.example.com`; nil: any.
+    package var host: String?
+    /// Exact, or a prefix with a `*` at its end; nil: any.
+    package var path: String?
+    package var pool: Int
+    package var place: Place
+}
+
+// MARK: Pools
+
+package struct Pool: Sendable {
+    package struct Timeouts: Equatable, Sendable {
+        package var connect: Nanoseconds = 3_000_000_000
+        /// From the last byte of the request to the first of the response.
+        package var response: Nanoseconds = 600_000_000_000
+        /// No byte in either direction of a running exchange.
+        package var idle: Nanoseconds = 600_000_000_000
+        /// The same for WebSockets; nil: never.
+        package var tunnel: Nanoseconds?
+    }
+
+    package enum Reuse: Sendable {
+        /// Requests with a body or a method that is not idempotent go out on new connections.
+        case fresh
+        /// All requests may take a pooled connection.
+        case always
+    }
+
+    package var name: String
+    /// Of the name.
+    package var place: Place
+    /// Asked in this order; never empty.
+    package var strategies: [PluginChoice] = []
+    /// Nil: the nodes count as up.
+    package var health: Health?
+    package var timeouts = Timeouts()
+    /// In the order of the file. Their index here names them in this pool.
+    package var nodes: [Node] = []
+    /// Further nodes that a request may be tried on.
+    package var retries = 2
+    package var reuse = Reuse.fresh
+}
+
+/// A strategy or check by name, and what is written for it alone.
+package struct PluginChoice: Sendable {
+    package var name: String
+    /// Of the name.
+    package var place: Place
+    /// An object with places; `encoded()` is what the plugin gets.
+    package var options: JSONNode
+}
+
+package struct Health: Sendable {
+    package var check: PluginChoice
+    package var interval: Nanoseconds = 2_000_000_000
+    package var timeout: Nanoseconds = 1_000_000_000
+    /// Good verdicts in a row before a node rises.
+    package var rise = 2
+    /// Bad verdicts in a row before it falls.
+    package var fall = 3
+}
+
+package struct Node: Sendable {
+    package var name: String
+    /// Of the name.
+    package var place: Place
+    package var address: HostPort
+    package var weight = 1
+    /// 0 is preferred; higher tiers are backups.
+    package var tier = 0
+    /// Sorted by key.
+    package var metadata: [(String, String)] = []
+    /// Of the pool's and the node's name: the same after a restart, on every machine.
+    package var id: UInt64
+
+    package static func id(pool: String, node: String) -> UInt64 { hash64(pool + "\0" + node) }
+}

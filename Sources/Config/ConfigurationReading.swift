@@ -1,0 +1,107 @@
+// From the bytes of a configuration file to the model, or to everything that is wrong with it. Opens
+// no file but the one it is handed, asks nothing of the system, loads nothing.
+
+import Base
+
+/// What came of reading a file.
+package struct ConfigurationReading: Sendable {
+    /// What could be understood; nil if the text is no JSON5. Serve with it only if `diagnostics` is
+    /// empty: see `configuration`. It is good for finding out which plugins are meant.
+    package var draft: Configuration?
+    /// Everything that is wrong, in the order of the file.
+    package private(set) var diagnostics: [Diagnostic]
+
+    /// The configuration, if nothing is wrong with it.
+    package var configuration: Configuration? { diagnostics.isEmpty ? draft : nil }
+
+    init(draft: Configuration?, diagnostics: [Diagnostic]) {
+        self.draft = draft
+        self.diagnostics = []
+        add(diagnostics)
+    }
+
+    /// Adds what is wrong in view of the plugins that are loaded.
+    package mutating func judge(against loaded: PluginNames) {
+        if let draft { add(draft.diagnose(against: loaded)) }
+    }
+
+    private mutating func add(_ found: [Diagnostic]) {
+        // The index keeps the order of what stands in one place.
+        diagnostics = (diagnostics + found).enumerated().sorted { a, b in
+            let (here, there) = (a.element.place, b.element.place)
+            guard here != there else { return a.offset < b.offset }
+            guard let here else { return true }
+            guard let there else { return false }
+            return (here.line, here.column) < (there.line, there.column)
+        }.map(\.element)
+    }
+}
+
+package enum ConfigurationParser {
+    /// Reads the text of a file, of any content, and never stops at the first mistake, unless it is
+    /// one of syntax.
+    package static func read(_ bytes: [UInt8], file: String) -> ConfigurationReading {
+        let root: JSONNode
+        do throws(Diagnostic) {
+            root = try JSON5.parse(bytes, file: file)
+        } catch {
+            return ConfigurationReading(draft: nil, diagnostics: [error])
+        }
+        var reader = Reader(file: file)
+        let configuration = reader.configuration(root)
+        return ConfigurationReading(draft: configuration, diagnostics: reader.diagnostics)
+    }
+}
+
+extension Reader {
+    mutating func configuration(_ root: JSONNode) -> Configuration {
+        var result = Configuration(file: file)
+        guard
+            let fields = object(
+                root, "the configuration",
+                keys: [
+                    "workers", "plugins", "listeners", "pools", "access_log", "pid_file",
+                    "drain_timeout", "user", "group", "admin", "log_level",
+                ],
+                later: ["plugins_watch", "profile", "session", "tls"])
+        else { return result }
+
+        result.workers = integer(fields, "workers", 1...256)
+        for node in list(fields, "plugins") {
+            if let path = text(node, "a plugin or a folder of plugins") {
+                result.plugins.append(Placed(path, at: node.place))
+            }
+        }
+        result.accessLog = accessLog(fields)
+        result.pidFile = placedText(fields, "pid_file")
+        result.user = placedText(fields, "user")
+        result.group = placedText(fields, "group")
+        if let time = duration(fields, "drain_timeout", least: 0) { result.drainTimeout = time }
+        if let level = choice(fields, "log_level", Log.Level.allCases.map { ($0.name, $0) }) {
+            result.logLevel = level
+        }
+        result.admin = admin(fields)
+
+        if let node = required(fields, "pools") { result.pools = pools(node) }
+        if let node = required(fields, "listeners") {
+            result.listeners = listeners(node, pools: result.pools.map(\.name))
+        }
+        return result
+    }
+
+    private mutating func accessLog(_ fields: Fields) -> AccessLog? {
+        guard let node = fields["access_log"],
+            let path = text(node, "\"access_log\" (a file, \"-\" for standard output, or \"off\")")
+        else { return nil }
+        return path == "off" ? nil : AccessLog(path: path, place: node.place)
+    }
+
+    private mutating func admin(_ fields: Fields) -> Admin? {
+        guard let node = fields["admin"],
+            let admin = object(node, "\"admin\"", keys: ["address"], later: ["tls"]),
+            let written = required(admin, "address"),
+            let address = address(written, of: "\"admin\"", listens: true)
+        else { return nil }
+        return Admin(address: address, place: written.place)
+    }
+}

@@ -1,0 +1,117 @@
+// The listening sockets: opened by the supervisor once, handed to one balancer after another. While a
+// new balancer starts, new connections wait in their queues instead of being refused.
+
+import Base
+import CLinux
+import Config
+import Glibc
+import Net
+
+/// The sockets of one listener.
+final class ListeningSockets: Sendable {
+    let name: String
+    /// Where it listens, with the port that the kernel gave where the configuration says 0.
+    let address: String
+    /// One for each worker.
+    let sockets: [Descriptor]
+    /// A socket in the file system that is ours to remove.
+    private let path: String?
+
+    init(_ listener: Listener, workers: Int) throws(Failure) {
+        name = listener.name
+        switch listener.address {
+        case .ip(let ip, let port):
+            (sockets, address) = try Self.open(
+                ip, port: port, workers: workers, listener: listener.name)
+            path = nil
+        case .unix(let path):
+            let socket = try Self.open(path: path, listener: listener.name)
+            var sockets = [socket]
+            while sockets.count < workers {
+                let twin = clinux_fcntl(socket.number, F_DUPFD_CLOEXEC, 0)
+                if twin < 0 { throw .system("listener \"\(listener.name)\"", code: errno) }
+                sockets.append(Descriptor(twin))
+            }
+            self.sockets = sockets
+            self.path = path
+            address = listener.address.description
+        case .name:
+            throw .input([
+                "listener \"\(listener.name)\" has the address \(listener.address), but it has to be "
+                    + "an IP address with a port, or unix:PATH"
+            ])
+        }
+    }
+
+    /// Removes what is left of it in the file system.
+    func remove() {
+        if let path { _ = unsafe unlink(path) }
+    }
+
+    private static func open(
+        _ ip: IPAddress, port: UInt16, workers: Int, listener: String
+    ) throws(Failure) -> ([Descriptor], String) {
+        let wanted = HostPort.ip(ip, port: port).description
+        do throws(SystemError) {
+            // With SO_REUSEPORT another Trivet of the same user on the same port would not be noticed:
+            // once without it. A port that the kernel chooses is free.
+            if port != 0 {
+                IO.close(try Socket.listen(SocketAddress(ip, port: port), shared: false))
+            }
+            var sockets: [Descriptor] = []
+            var port = port
+            for _ in 0..<workers {
+                let fd = try Socket.listen(SocketAddress(ip, port: port), shared: true)
+                sockets.append(Descriptor(fd))
+                if port == 0 { port = Socket.localAddress(fd)?.port ?? 0 }
+            }
+            return (sockets, HostPort.ip(ip, port: port).description)
+        } catch {
+            throw refusal(error, listener: listener, address: wanted)
+        }
+    }
+
+    private static func open(path: String, listener: String) throws(Failure) -> Descriptor {
+        guard let address = SocketAddress(path: path) else {
+            throw .input(["listener \"\(listener)\": the path \(path) is too long for a socket"])
+        }
+        do throws(SystemError) {
+            do throws(SystemError) {
+                return Descriptor(try Socket.listen(address, shared: false))
+            } catch {
+                guard error.code == EADDRINUSE, isLeftOver(path, address) else { throw error }
+                _ = unsafe unlink(path)
+                return Descriptor(try Socket.listen(address, shared: false))
+            }
+        } catch {
+            throw refusal(error, listener: listener, address: "unix:\(path)")
+        }
+    }
+
+    /// A socket at which nobody listens any more.
+    private static func isLeftOver(_ path: String, _ address: SocketAddress) -> Bool {
+        var facts = stat()
+        guard unsafe lstat(path, &facts) == 0, facts.st_mode & S_IFMT == S_IFSOCK else {
+            return false
+        }
+        switch Socket.connect(address) {
+        case .connected(let fd), .started(let fd):
+            IO.close(fd)
+            return false
+        case .failed(let code): return code == ECONNREFUSED
+        }
+    }
+
+    private static func refusal(
+        _ error: SystemError, listener: String, address: String
+    ) -> Failure {
+        let why =
+            switch error.code {
+            case EADDRINUSE: "it is in use already"
+            case EACCES: "only root may (or one with CAP_NET_BIND_SERVICE): permission denied"
+            case EADDRNOTAVAIL: "this machine does not have that address"
+            default: errorText(error.code)
+            }
+        return .system("listener \"\(listener)\" cannot listen on \(address): \(why)")
+    }
+}
