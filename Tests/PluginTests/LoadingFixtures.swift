@@ -40,7 +40,8 @@ final class Workshop {
     {
         let output = "\(folder)/\(name ?? source).so"
         let fixtures = Files.folder(of: #filePath) + "/Fixtures"
-        let include = Files.folder(of: Files.folder(of: Files.folder(of: #filePath)))
+        let include =
+            Files.folder(of: Files.folder(of: Files.folder(of: #filePath)))
             + "/SDK/CTrivet/include"
         var arguments = [
             "-shared", "-fPIC", "-O1", "-std=gnu11", "-I", include, "-o", output,
@@ -75,8 +76,9 @@ final class Workshop {
         }
         let report = try loader(paths, limitMs: limitMs).trial(uses: uses ?? [])
         return (report.fileRefusals + report.useRefusals).map {
-            String($0.sentence.split(separator: "\(folder)/", omittingEmptySubsequences: true)
-                .joined())
+            String(
+                $0.sentence.split(separator: "\(folder)/", omittingEmptySubsequences: true)
+                    .joined())
         }
     }
 
@@ -94,7 +96,7 @@ final class Workshop {
     private static func run(_ program: String, _ arguments: [String]) throws {
         var list = unsafe ([program] + arguments).map { unsafe strdup($0) }
         unsafe list.append(nil)
-        defer { for unsafe text in unsafe list { unsafe free(text) } }
+        defer { unsafe list.forEach { unsafe free($0) } }
         var child: pid_t = 0
         let code = unsafe posix_spawn(&child, program, nil, nil, list, environ)
         guard code == 0 else { throw Failure(description: "\(program) cannot be started") }

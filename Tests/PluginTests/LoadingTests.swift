@@ -1,5 +1,5 @@
-// Files that kill, dropped in one by one: each gets its sentence, and harms nothing else. And those that
-// are good, which must load.
+// Files that kill, dropped in one by one: each gets its sentence, and harms nothing else. And those
+// that are good, which must load.
 
 import Glibc
 import Testing
@@ -295,6 +295,25 @@ struct LoadingGoodTests {
         let next = try PrivateFolder.keep([4], name: "copy.so")
         #expect(path != next)
         #expect(try Files.read(path) == [1, 2, 3])
+    }
+
+    @Test("copies of files that were refused or are not in use do not pile up")
+    func discard() throws {
+        let used = try workshop.build("good", as: "kept-\(getpid())", naming: "kept")
+        let others = [
+            try workshop.build("good", as: "dropped-\(getpid())", naming: "dropped"),
+            try workshop.build("constructor-exits", as: "exits-\(getpid())"),
+            try workshop.build("unresolved", as: "unresolved-\(getpid())"),
+        ]
+        let uses = [PluginUse(kind: .strategy, name: "kept", pool: "p")]
+        let loader = workshop.loader([used] + others)
+        _ = try loader.load(try loader.trial(uses: uses), uses: uses)
+        let folder = Files.folder(of: try PrivateFolder.keep([], name: "any"))
+        let names = try #require(Files.names(in: folder))
+        #expect(names.contains { $0.hasSuffix("-" + Files.name(of: used)) })
+        for path in others {
+            #expect(!names.contains { $0.hasSuffix("-" + Files.name(of: path)) })
+        }
     }
 
     @Test("the copies of a process that crashed are swept by the next")
