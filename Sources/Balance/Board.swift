@@ -133,14 +133,15 @@ package final class Board: @unchecked Sendable {
     /// Counts up whenever something was published: workers refresh when it moved. [any]
     package var version: UInt64 { counter.load(ordering: .acquiring) }
 
-    /// What an earlier process left of this node's health, if anything: its machine goes on from there.
+    /// What an earlier process left of this node's health, if anything: its machine goes on from
+    /// there.
     package func adoptedHealth(pool: Int, node: Int) -> AdoptedHealth? {
         adopted[pools[pool].nodes[node].id]
     }
 
     /// Makes known what is now true of a node. `metadata` is the check's; the configured keys stay.
-    /// `since`: when the state began (monotonic nanoseconds). True if anything differed from before.
-    /// One thread publishes at a time. [control]
+    /// `since`: when the state began (monotonic nanoseconds). True if anything differed from
+    /// before. One thread publishes at a time. [control]
     @discardableResult
     package func publish(
         pool: Int, node: Int, state: NodeState, weightPercent: UInt32 = 100, reason: String = "",
@@ -182,8 +183,8 @@ package final class Board: @unchecked Sendable {
             reason: health.reason, metadata: health.metadata, since: health.since)
     }
 
-    /// Nothing is in flight any more: a new process has no exchange of the old one. [control, before
-    /// the workers start]
+    /// Nothing is in flight any more: a new process has no exchange of the old one. [control,
+    /// before the workers start]
     package func resetWorkers() {
         for node in 0..<nodeTotal {
             for worker in 0..<workers {
@@ -195,8 +196,8 @@ package final class Board: @unchecked Sendable {
     /// All rows as they are. [any]
     package func snapshot() -> [BoardRow] { BoardReader(words: words)?.rows() ?? [] }
 
-    /// Runs `body` with what was published of a pool's nodes, in order. Short: it holds a lock that the
-    /// control thread takes.
+    /// Runs `body` with what was published of a pool's nodes, in order. Short: it holds a lock that
+    /// the control thread takes.
     func withPublished(pool: Int, _ body: (ArraySlice<Published>) -> Void) {
         let range = firstNode[pool]..<firstNode[pool] + pools[pool].nodes.count
         published.withLock { rows in body(rows[range]) }

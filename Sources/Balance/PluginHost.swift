@@ -189,8 +189,8 @@ package final class PluginHost: @unchecked Sendable {
 }
 
 extension PluginHost {
-    /// Calls a plugin's entry function with this host and room for a sentence; what was written there
-    /// comes back beside its table. [control]
+    /// Calls a plugin's entry function with this host and room for a sentence; what was written
+    /// there comes back beside its table. [control]
     package static func callEntry(
         _ host: PluginHost,
         _ entry: (UnsafePointer<trivet_host>, UnsafeMutablePointer<trivet_error>) ->

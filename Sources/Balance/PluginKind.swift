@@ -29,7 +29,8 @@ package struct PluginOption: Equatable, Sendable {
     }
 }
 
-/// Names as a configuration writes them: "round-robin". At most 64 bytes, so that they fit everywhere.
+/// Names as a configuration writes them: "round-robin". At most 64 bytes, so that they fit
+/// everywhere.
 func pluginName(_ text: trivet_str, of what: String) throws(Refusal) -> String {
     let bytes = unsafe foreignBytes(text, limit: 65)
     let isGood =
@@ -78,7 +79,8 @@ package struct InstancePlace: Sendable {
     package var worker: Int
     package var clock: WorkerClock
     package var metrics: Metrics
-    /// Mixed into the seed of the instance's random numbers; a simulation passes the same each time.
+    /// Mixed into the seed of the instance's random numbers; a simulation passes the same each
+    /// time.
     package var entropy: UInt64
 
     package init(

@@ -122,7 +122,8 @@ package final class StrategyKind: @unchecked Sendable {
     }
 }
 
-/// One instance: made on the control thread, handed to one worker, destroyed with its last reference.
+/// One instance: made on the control thread, handed to one worker, destroyed with its last
+/// reference.
 @safe
 package final class StrategyInstance: @unchecked Sendable {
     package let kind: StrategyKind

@@ -1,14 +1,14 @@
-// A look at a shared object before anything maps it: dlopen itself crashes on files that are cut short or
-// damaged, so the tables it will follow are followed here first, with every bound checked. Reads bytes,
-// touches nothing; what only running it can show is the trial's.
+// A look at a shared object before anything maps it: dlopen itself crashes on files that are cut
+// short or damaged, so the tables it will follow are followed here first, with every bound checked.
+// Reads bytes, touches nothing; what only running it can show is the trial's.
 //
 // After the System V ABI, chapters 4 and 5, and the GNU hash section as binutils writes it.
 
 import Balance
 
 enum ELF {
-    /// Refuses what cannot be a plugin for this machine. The sentence does not name the file: it goes on
-    /// after its name ("... is a text file, not a shared object").
+    /// Refuses what cannot be a plugin for this machine. The sentence does not name the file: it
+    /// goes on after its name ("... is a text file, not a shared object").
     static func inspect(_ bytes: [UInt8]) throws(Refusal) {
         var file = Image(bytes: bytes)
         try file.readHeader()
@@ -121,7 +121,8 @@ private struct Image {
             }
             if kind == 2 { dynamic = Int(start)..<Int(end) }
         }
-        // Nothing maps the section headers, but they come last: where they are missing, so may more be.
+        // Nothing maps the section headers, but they come last: where they are missing, so may more
+        // be.
         let sections = try number(40, 8)
         let sectionBytes = try number(58, 2) * (try number(60, 2))
         if sections > 0 {

@@ -1,6 +1,6 @@
-// A plugin's library in this process: mapped from its private copy, its entry called, its tables checked.
-// Runs in the trial child first and in the host after. Nothing is ever unmapped: the Swift runtime keeps
-// pointers into every library it has seen.
+// A plugin's library in this process: mapped from its private copy, its entry called, its tables
+// checked. Runs in the trial child first and in the host after. Nothing is ever unmapped: the Swift
+// runtime keeps pointers into every library it has seen.
 
 import Balance
 import CLinux

@@ -1,5 +1,5 @@
-// The trial as the host sees it: a child of its own binary that is spawned (never forked: the host has
-// threads), given a job, listened to until its last word or the time limit, and buried.
+// The trial as the host sees it: a child of its own binary that is spawned (never forked: the host
+// has threads), given a job, listened to until its last word or the time limit, and buried.
 
 import Balance
 import CLinux

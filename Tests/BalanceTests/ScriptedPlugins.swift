@@ -85,6 +85,12 @@ final class Script {
             }
         }
         if saves {
+            unsafe table.pointee.describe = { me, _, sink in
+                let block = LentText(capacity: 256)
+                unsafe sink!.pointee.write(sink, block.keep("{\"learnt\":"))
+                unsafe sink!.pointee.write(sink, block.keep("\"\(Script.from(me).saved)\"}"))
+                withExtendedLifetime(block) {}
+            }
             unsafe table.pointee.save = { me, sink in
                 let block = LentText(capacity: 256)
                 unsafe sink!.pointee.write(sink, block.keep(Script.from(me).saved))
