@@ -84,15 +84,14 @@ extension Worker {
             while takeOne(i) {}
             IO.close(listeners[i].fd)
         }
+        // Who has sent something by now is served. Who is between requests and silent is let go; a
+        // newcomer gets a second to say what it came for.
         for index in 0..<UInt32(clients.capacity) where clients.isLive(index: index) {
-            // Between requests and silent: nothing is lost by closing. Who has begun a request, or
-            // was just taken, is served.
             let client = clients.at(index)
-            if client.it.phase == .head && client.it.link.input.isEmpty && client.it.seen == 0
-                && !client.it.link.canRead
-            {
-                close(client: index)
-            }
+            guard client.it.phase == .head && client.it.seen == 0 else { continue }
+            client.it.link.canRead = true
+            if !client.it.hasServed { arm(index, after: 1_000_000_000) }
+            enqueue(client: index)
         }
     }
 }

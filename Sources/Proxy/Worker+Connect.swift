@@ -21,6 +21,7 @@ extension Worker {
             case .started(let fd):
                 guard adopt(fd, index, isConnected: false) else { return }
                 exchange.it.phase = .connecting
+                exchange.it.isArmed = false
                 arm(exchange.it.client, after: pool.connectTimeout)
                 return
             case .failed:

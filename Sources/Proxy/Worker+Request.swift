@@ -11,6 +11,14 @@ extension Worker {
     mutating func readHead(_ index: UInt32) {
         let client = clients.at(index)
         let head = requestHead(of: client)
+        // The end of an earlier answer goes first; who does not take it gets no further ones.
+        switch client.it.link.flush(&kit) {
+        case .done: break
+        case .wait: return
+        case .failed:
+            close(client: index)
+            return
+        }
         while true {
             if !client.it.link.input.isEmpty {
                 let outcome = head.it.parse(client.it.link.input.bytes, seen: client.it.seen)
@@ -32,7 +40,11 @@ extension Worker {
             }
             switch client.it.link.fill(&kit) {
             case .more: continue
-            case .wait: return
+            case .wait:
+                if isDraining && client.it.hasServed && client.it.seen == 0 {
+                    closeSoftly(index)
+                }
+                return
             case .ended, .failed:
                 close(client: index)
                 return
@@ -63,6 +75,7 @@ extension Worker {
                 now: now))
         client.it.phase = .exchange
         client.it.exchange = made.index
+        client.it.hasServed = true
         if log.isOn {
             exchanges.at(made.index).it.note = log.note(
                 method: bytes.extracting(head.it.methodRange.indices),

@@ -88,10 +88,14 @@ import Synchronization
         let identifier = Atomic<Int32>(0)
     }
 
+    func order(_ order: Orders.Order) {
+        shared.orders.give(order)
+        shared.wakeups[0].signal()
+    }
+
     /// Drains, or ends at once, and waits for the thread.
     func leave(now: Bool = true) {
-        shared.orders.give(now ? .stop : .drain)
-        shared.wakeups[0].signal()
+        order(now ? .stop : .drain)
         thread.join()
         unsafe memory.deallocate()
     }

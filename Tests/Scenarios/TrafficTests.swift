@@ -91,7 +91,7 @@ struct TrafficTests {
         // Others are served meanwhile.
         for _ in 0..<20 { #expect(try warm.get("/").status == 200) }
         let during = try cluster.balancer().residentBytes()
-        #expect(during - before < 4 << 20, "\((during - before) >> 10) KiB more")
+        #expect(during - before < 8 << 20, "\((during - before) >> 10) KiB more")
     }
 
     @Test("server-sent events arrive one by one", .timeLimit(.minutes(1)))
