@@ -93,6 +93,7 @@ private final class Demo {
     /// The balancer serves: says what there is and what to try.
     private func begin() throws(Failure) {
         serves = true
+        stage.removeFolder()
         board = try BoardMemory(
             stage.board, count: BoardMemory.size(of: stage.board), writes: false)
         screen.begin(stage.introduction(Terminal(STDOUT_FILENO)))

@@ -42,6 +42,7 @@ final class DemoStage {
         let path = try writeConfiguration()
         let board = try Descriptor.memory("trivet-board")
         let log = try Descriptor.pipe()
+        defer { withExtendedLifetime(log) {} }
         parts = (board, log.reading)
         started = try Child(
             ["run", "--board", "3", path],
@@ -71,11 +72,16 @@ final class DemoStage {
             node.child.end(within: 2000)
         }
         nodes = []
-        if let folder {
-            _ = unsafe unlink(folder + "/trivet.json5")
-            _ = unsafe rmdir(folder)
-        }
-        folder = nil
+        removeFolder()
+    }
+
+    /// Removes the configuration. The supervisor keeps what it has read, so once it serves the file is
+    /// of no use, and even a demo that is killed leaves none.
+    func removeFolder() {
+        guard let folder else { return }
+        _ = unsafe unlink(folder + "/trivet.json5")
+        _ = unsafe rmdir(folder)
+        self.folder = nil
     }
 
     /// Notices nodes that somebody has killed.
@@ -122,6 +128,7 @@ final class DemoStage {
 
     private func startNode(_ name: String) throws(Failure) {
         let pipe = try Descriptor.pipe()
+        defer { withExtendedLifetime(pipe) {} }
         let child = try Child(
             ["demo-node", "--name", name], descriptors: [(from: pipe.writing.number, as: 1)])
         nodes.append(DemoMember(name: name, child: child, port: 0))
@@ -157,6 +164,7 @@ final class DemoStage {
         let path = folder + "/trivet.json5"
         let file = try Descriptor.open(
             path, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600, what: "the demo's configuration")
+        defer { withExtendedLifetime(file) {} }
         if !IO.writeAll(file.number, Array(configuration.utf8).span) {
             throw .system("cannot write \(path)", code: errno)
         }

@@ -15,6 +15,7 @@ final class BalancerChild {
     /// Starts one and hands it its assignment.
     init(_ ground: Ground, adopts: Bool) throws(Failure) {
         let (ours, theirs) = try Descriptor.pair()
+        defer { withExtendedLifetime(theirs) {} }
         // The crash tracer of the Swift runtime takes longer than to start the next one.
         child = try Child(
             ["--balancer"], descriptors: [(from: theirs.number, as: ordersDescriptor)],

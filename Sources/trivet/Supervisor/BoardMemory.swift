@@ -11,6 +11,7 @@ final class BoardMemory: @unchecked Sendable {
 
     /// Maps `count` bytes of `descriptor`. Where it `writes` not, it may be mapped read-only.
     init(_ descriptor: Descriptor, count: Int, writes: Bool) throws(Failure) {
+        defer { withExtendedLifetime(descriptor) {} }
         let memory = unsafe mmap(
             nil, count, writes ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
             descriptor.number, 0)

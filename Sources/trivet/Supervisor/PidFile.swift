@@ -12,6 +12,7 @@ struct PidFile {
     init(_ path: String) throws(Failure) {
         let file = try Descriptor.open(
             path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644, what: "pid_file")
+        defer { withExtendedLifetime(file) {} }
         if !IO.writeAll(file.number, Array("\(getpid())\n".utf8).span) {
             throw .system("cannot write pid_file \(path)", code: errno)
         }

@@ -5,7 +5,9 @@ import CLinux
 import Glibc
 import Net
 
-/// An open descriptor, closed when the last reference goes.
+/// An open descriptor, closed when the last reference goes. Which an optimised build may let go right
+/// after the last mention: who uses only its `number` says `withExtendedLifetime`, or keeps it in
+/// something that stays.
 final class Descriptor: Sendable {
     let number: Int32
 
@@ -86,6 +88,7 @@ func readSome(_ descriptor: Int32, into bytes: inout [UInt8], limit: Int = 65_53
 /// A whole file. `what` names it in the sentence. Nothing beyond `limit` bytes is a file for us.
 func readFile(_ path: String, what: String, limit: Int = 64 << 20) throws(Failure) -> [UInt8] {
     let file = try Descriptor.open(path, O_RDONLY, what: what)
+    defer { withExtendedLifetime(file) {} }
     var bytes: [UInt8] = []
     while true {
         switch readSome(file.number, into: &bytes) {
