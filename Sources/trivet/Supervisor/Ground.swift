@@ -33,20 +33,10 @@ final class Ground {
             throw .system("the board's memory cannot be had", code: errno)
         }
         var listeners: [ListeningSockets] = []
-        do throws(Failure) {
-            for listener in configuration.listeners {
-                listeners.append(try ListeningSockets(listener, workers: workers))
-            }
-        } catch {
-            for listener in listeners { listener.remove() }
-            throw error
+        for listener in configuration.listeners {
+            listeners.append(try ListeningSockets(listener, workers: workers))
         }
         self.listeners = listeners
-    }
-
-    /// Removes what would be left behind in the file system.
-    func leave() {
-        for listener in listeners { listener.remove() }
     }
 
     /// `web on 127.0.0.1:8080, admin on [::1]:9000 (2 workers)`

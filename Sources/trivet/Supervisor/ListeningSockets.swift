@@ -14,8 +14,6 @@ final class ListeningSockets: Sendable {
     let address: String
     /// One for each worker.
     let sockets: [Descriptor]
-    /// A socket in the file system that is ours to remove.
-    private let path: String?
 
     init(_ listener: Listener, workers: Int) throws(Failure) {
         name = listener.name
@@ -23,29 +21,12 @@ final class ListeningSockets: Sendable {
         case .ip(let ip, let port):
             (sockets, address) = try Self.open(
                 ip, port: port, workers: workers, listener: listener.name)
-            path = nil
-        case .unix(let path):
-            let socket = try Self.open(path: path, listener: listener.name)
-            var sockets = [socket]
-            while sockets.count < workers {
-                let twin = clinux_fcntl(socket.number, F_DUPFD_CLOEXEC, 0)
-                if twin < 0 { throw .system("listener \"\(listener.name)\"", code: errno) }
-                sockets.append(Descriptor(twin))
-            }
-            self.sockets = sockets
-            self.path = path
-            address = listener.address.description
-        case .name:
+        case .name, .unix:
             throw .input([
                 "listener \"\(listener.name)\" has the address \(listener.address), but it has to be "
-                    + "an IP address with a port, or unix:PATH"
+                    + "an IP address with a port"
             ])
         }
-    }
-
-    /// Removes what is left of it in the file system.
-    func remove() {
-        if let path { _ = unsafe unlink(path) }
     }
 
     private static func open(
@@ -68,37 +49,6 @@ final class ListeningSockets: Sendable {
             return (sockets, HostPort.ip(ip, port: port).description)
         } catch {
             throw refusal(error, listener: listener, address: wanted)
-        }
-    }
-
-    private static func open(path: String, listener: String) throws(Failure) -> Descriptor {
-        guard let address = SocketAddress(path: path) else {
-            throw .input(["listener \"\(listener)\": the path \(path) is too long for a socket"])
-        }
-        do throws(SystemError) {
-            do throws(SystemError) {
-                return Descriptor(try Socket.listen(address, shared: false))
-            } catch {
-                guard error.code == EADDRINUSE, isLeftOver(path, address) else { throw error }
-                _ = unsafe unlink(path)
-                return Descriptor(try Socket.listen(address, shared: false))
-            }
-        } catch {
-            throw refusal(error, listener: listener, address: "unix:\(path)")
-        }
-    }
-
-    /// A socket at which nobody listens any more.
-    private static func isLeftOver(_ path: String, _ address: SocketAddress) -> Bool {
-        var facts = stat()
-        guard unsafe lstat(path, &facts) == 0, facts.st_mode & S_IFMT == S_IFSOCK else {
-            return false
-        }
-        switch Socket.connect(address) {
-        case .connected(let fd), .started(let fd):
-            IO.close(fd)
-            return false
-        case .failed(let code): return code == ECONNREFUSED
         }
     }
 

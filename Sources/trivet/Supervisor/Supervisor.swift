@@ -43,7 +43,6 @@ final class Supervisor {
 
     /// Serves until it is told to leave; the exit code. Throws if it could not begin to serve.
     func run() throws(Failure) -> Int32 {
-        defer { ground.leave() }
         if try Identity(of: configuration).isOutOfReach {
             Log.warning("user and group need root, which this is not: the balancer stays as it is")
         }
