@@ -11,6 +11,11 @@ package struct ProcessFacts: Sendable {
     /// Resident memory (VmRSS).
     package func residentBytes() throws -> Int { try status("VmRSS:") * 1024 }
 
+    /// What `ps` and `top` call it: the name of its first thread.
+    package func name() throws -> String {
+        String(decoding: try readFile("/proc/\(pid)/comm").dropLast(), as: UTF8.self)
+    }
+
     package func threadCount() throws -> Int { try status("Threads:") }
 
     /// Open descriptors.
