@@ -93,7 +93,9 @@ let package = Package(
         tests("HTTPTests", uses: ["HTTP", "Base"]),
         tests("NetTests", uses: ["Net", "Base", "CLinux"]),
         tests("BalanceTests", uses: ["Balance", "Base", "CTrivet"]),
-        tests("PluginTests", uses: ["Loading", "Balance", "Base", "CTrivet", "TestKit"]),
+        tests(
+            "PluginTests", uses: ["Loading", "Balance", "Base", "CTrivet", "TestKit"],
+            exclude: ["Fixtures"]),
         tests(
             "ProxyTests",
             uses: [

@@ -49,11 +49,16 @@ package final class Board: @unchecked Sendable {
     ) throws(Refusal) {
         let nodes = pools.reduce(0) { $0 + $1.nodes.count }
         guard let needed = BoardLayout.words(pools: pools.count, nodes: nodes, workers: workers)
-        else { throw Refusal("\(pools.count) pools with \(nodes) nodes on \(workers) workers are too many") }
-        guard let base = memory.baseAddress, UInt(bitPattern: base) % 64 == 0, memory.count / 8 >= needed
         else {
             throw Refusal(
-                "the shared memory has \(memory.count) bytes, but \(needed * 8), aligned to 64, are needed")
+                "\(pools.count) pools with \(nodes) nodes on \(workers) workers are too many")
+        }
+        guard let base = memory.baseAddress, UInt(bitPattern: base) % 64 == 0,
+            memory.count / 8 >= needed
+        else {
+            throw Refusal(
+                "the shared memory has \(memory.count) bytes, but \(needed * 8), aligned to 64, are needed"
+            )
         }
         words = unsafe SharedWords(memory)
         self.workers = workers
@@ -69,7 +74,8 @@ package final class Board: @unchecked Sendable {
         nodeTotal = total
         adopted = (old?.rows ?? [:]).mapValues {
             AdoptedHealth(
-                state: $0.state, weightPercent: $0.weightPercent, reason: $0.reason, since: $0.since)
+                state: $0.state, weightPercent: $0.weightPercent, reason: $0.reason, since: $0.since
+            )
         }
         published = Mutex([])
         counter = Atomic(1)
@@ -127,14 +133,15 @@ package final class Board: @unchecked Sendable {
     /// Counts up whenever something was published: workers refresh when it moved. [any]
     package var version: UInt64 { counter.load(ordering: .acquiring) }
 
-    /// What an earlier process left of this node's health, if anything: its machine goes on from there.
+    /// What an earlier process left of this node's health, if anything: its machine goes on from
+    /// there.
     package func adoptedHealth(pool: Int, node: Int) -> AdoptedHealth? {
         adopted[pools[pool].nodes[node].id]
     }
 
     /// Makes known what is now true of a node. `metadata` is the check's; the configured keys stay.
-    /// `since`: when the state began (monotonic nanoseconds). True if anything differed from before.
-    /// One thread publishes at a time. [control]
+    /// `since`: when the state began (monotonic nanoseconds). True if anything differed from
+    /// before. One thread publishes at a time. [control]
     @discardableResult
     package func publish(
         pool: Int, node: Int, state: NodeState, weightPercent: UInt32 = 100, reason: String = "",
@@ -176,8 +183,8 @@ package final class Board: @unchecked Sendable {
             reason: health.reason, metadata: health.metadata, since: health.since)
     }
 
-    /// Nothing is in flight any more: a new process has no exchange of the old one. [control, before
-    /// the workers start]
+    /// Nothing is in flight any more: a new process has no exchange of the old one. [control,
+    /// before the workers start]
     package func resetWorkers() {
         for node in 0..<nodeTotal {
             for worker in 0..<workers {
@@ -189,8 +196,8 @@ package final class Board: @unchecked Sendable {
     /// All rows as they are. [any]
     package func snapshot() -> [BoardRow] { BoardReader(words: words)?.rows() ?? [] }
 
-    /// Runs `body` with what was published of a pool's nodes, in order. Short: it holds a lock that the
-    /// control thread takes.
+    /// Runs `body` with what was published of a pool's nodes, in order. Short: it holds a lock that
+    /// the control thread takes.
     func withPublished(pool: Int, _ body: (ArraySlice<Published>) -> Void) {
         let range = firstNode[pool]..<firstNode[pool] + pools[pool].nodes.count
         published.withLock { rows in body(rows[range]) }

@@ -1,5 +1,5 @@
-// Reads a board that another process writes, or left behind: the supervisor, the screen of the demo,
-// a balancer that starts anew. It trusts nothing in the memory, and writes nothing.
+// Reads a board that another process writes, or left behind: the supervisor, the screen of the
+// demo, a balancer that starts anew. It trusts nothing in the memory, and writes nothing.
 
 import Synchronization
 
@@ -50,8 +50,8 @@ package struct BoardReader {
     private let nodes: Int
     private let workers: Int
 
-    /// Nil if there is no sound board in `memory`, which must outlive the reader. A board that is laid
-    /// out anew afterwards wants a new reader.
+    /// Nil if there is no sound board in `memory`, which must outlive the reader. A board that is
+    /// laid out anew afterwards wants a new reader.
     package init?(memory: UnsafeRawBufferPointer) {
         guard let base = memory.baseAddress, UInt(bitPattern: base) % 8 == 0,
             memory.count / 8 >= BoardLayout.Header.words

@@ -1,5 +1,5 @@
-// A health check as a plugin's table offers it, and its instances, one per pool: they write the question
-// and read the answer. Who asks, and when, is not decided here. Control thread only.
+// A health check as a plugin's table offers it, and its instances, one per pool: they write the
+// question and read the answer. Who asks, and when, is not decided here. Control thread only.
 
 import Base
 import CTrivet
@@ -157,8 +157,8 @@ package final class CheckInstance: @unchecked Sendable {
 
     deinit { unsafe kind.table.pointee.destroy(pointer) }
 
-    /// The question for a node, or nil if there is nothing to ask this time. A question that cannot be
-    /// sent is logged, and none. `timeoutMs` is what the pool allows a probe.
+    /// The question for a node, or nil if there is nothing to ask this time. A question that cannot
+    /// be sent is logged, and none. `timeoutMs` is what the pool allows a probe.
     package func probe(node: Int, step: UInt32, timeoutMs: UInt32) -> ProbePlan? {
         refresh()
         let spec = place.spec.nodes[node]
@@ -189,8 +189,8 @@ package final class CheckInstance: @unchecked Sendable {
         return plan
     }
 
-    /// What the check makes of an answer (or of none). Not done: ask once more, with the next step; the
-    /// eighth step always ends the round.
+    /// What the check makes of an answer (or of none). Not done: ask once more, with the next step;
+    /// the eighth step always ends the round.
     package func judge(node: Int, reply: ProbeReply) -> (done: Bool, verdict: Verdict) {
         refresh()
         let lent = LentReply(reply)

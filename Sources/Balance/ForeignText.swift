@@ -1,5 +1,5 @@
-// Text across the ABI. What comes in is hostile: lengths lie, pointers are null, bytes are no UTF-8.
-// Everything is bounded and copied before anyone here looks at it twice.
+// Text across the ABI. What comes in is hostile: lengths lie, pointers are null, bytes are no
+// UTF-8. Everything is bounded and copied before anyone here looks at it twice.
 
 import Base
 import CTrivet
@@ -66,7 +66,8 @@ func cut(_ text: String, _ limit: Int) -> String {
     return result
 }
 
-/// Pairs of a plugin: at most `count` of them, those with a key or value beyond `limit` bytes left out.
+/// Pairs of a plugin: at most `count` of them, those with a key or value beyond `limit` bytes left
+/// out.
 func foreignPairs(
     _ pairs: UnsafePointer<trivet_pair>?, count: Int, limit: (count: Int, bytes: Int)
 ) -> [(String, String)] {
@@ -78,7 +79,8 @@ func foreignPairs(
             unsafe pair.value.len <= limit.bytes
         else { continue }
         unsafe result.append(
-            (foreignText(pair.key, limit: limit.bytes), foreignText(pair.value, limit: limit.bytes)))
+            (foreignText(pair.key, limit: limit.bytes), foreignText(pair.value, limit: limit.bytes))
+        )
     }
     return result
 }

@@ -33,8 +33,8 @@ package struct AdoptedHealth: Equatable, Sendable {
 /// Turns verdicts into a state.
 ///
 /// Takes traffic (up, degraded), draining and down are three levels. Verdicts of the present level
-/// apply at once. A better level is reached after `rise` verdicts in a row that were all better than
-/// the present one, a worse one after `fall` that were all worse; the last of them says which.
+/// apply at once. A better level is reached after `rise` verdicts in a row that were all better
+/// than the present one, a worse one after `fall` that were all worse; the last of them says which.
 package struct HealthMachine: Sendable {
     package private(set) var state: NodeState
     /// Of the configured weight; 100 until a verdict says otherwise.
@@ -52,8 +52,8 @@ package struct HealthMachine: Sendable {
     private var better = 0
     private var worse = 0
 
-    /// `adopted` is what an earlier process found: it stands, and counts go on from it. Without it the
-    /// state begins `now`.
+    /// `adopted` is what an earlier process found: it stands, and counts go on from it. Without it
+    /// the state begins `now`.
     package init(
         rise: Int, fall: Int, hasCheck: Bool, adopted: AdoptedHealth? = nil, now: UInt64 = 0
     ) {
@@ -73,8 +73,8 @@ package struct HealthMachine: Sendable {
         }
     }
 
-    /// Takes in one verdict; a transition if the state changed by it. Weight, metadata and reason may
-    /// have changed without one.
+    /// Takes in one verdict; a transition if the state changed by it. Weight, metadata and reason
+    /// may have changed without one.
     package mutating func apply(_ verdict: Verdict, now: UInt64) -> Transition? {
         metadata = verdict.metadata
         let (from, to) = (level(state), level(verdict.state))

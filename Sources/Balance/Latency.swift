@@ -1,7 +1,7 @@
 // Averages of time to first byte: one worker's own, and that of all workers together.
 
-/// Moving average of one worker: the newest sample counts an eighth, as in TCP's estimate of the round
-/// trip (RFC 6298, 2.3). `average` 0 means none yet.
+/// Moving average of one worker: the newest sample counts an eighth, as in TCP's estimate of the
+/// round trip (RFC 6298, 2.3). `average` 0 means none yet.
 func movingAverage(_ average: UInt64, adding sample: UInt64) -> UInt64 {
     guard average > 0 else { return max(sample, 1) }
     let next = average - average / 8 + sample / 8

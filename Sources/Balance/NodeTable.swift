@@ -1,5 +1,5 @@
-// One thread's C arrays of one pool: what plugins are shown of nodes, loads and the ready list. Filled
-// from the board between calls; addresses stay the same for the life of the table.
+// One thread's C arrays of one pool: what plugins are shown of nodes, loads and the ready list.
+// Filled from the board between calls; addresses stay the same for the life of the table.
 
 import CTrivet
 import Synchronization
@@ -102,8 +102,8 @@ final class NodeTable {
         return changed
     }
 
-    /// The nodes to take: up or degraded ones of the best tier that has any; if there are none at all,
-    /// the draining ones likewise.
+    /// The nodes to take: up or degraded ones of the best tier that has any; if there are none at
+    /// all, the draining ones likewise.
     private func collectReady() {
         var isAnyUp = false
         var best: UInt32 = .max

@@ -1,5 +1,5 @@
-// What a pick is asked with and what comes of it: the facts of one request or connection, the answer,
-// and how the attempt ended. Facts are lent views; nothing is copied.
+// What a pick is asked with and what comes of it: the facts of one request or connection, the
+// answer, and how the attempt ended. Facts are lent views; nothing is copied.
 
 import Base
 import CTrivet

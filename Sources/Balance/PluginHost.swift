@@ -158,7 +158,9 @@ package final class PluginHost: @unchecked Sendable {
 
     private func json(_ document: trivet_str, _ pointer: trivet_str) -> trivet_json {
         var answer = unsafe trivet_json()
-        guard let start = unsafe document.data, unsafe document.len > 0 else { return unsafe answer }
+        guard let start = unsafe document.data, unsafe document.len > 0 else {
+            return unsafe answer
+        }
         let text = unsafe UnsafeRawBufferPointer(start: start, count: document.len)
             .assumingMemoryBound(to: UInt8.self)
         let path = unsafe foreignBytes(pointer, limit: 1024)
@@ -187,8 +189,8 @@ package final class PluginHost: @unchecked Sendable {
 }
 
 extension PluginHost {
-    /// Calls a plugin's entry function with this host and room for a sentence; what was written there
-    /// comes back beside its table. [control]
+    /// Calls a plugin's entry function with this host and room for a sentence; what was written
+    /// there comes back beside its table. [control]
     package static func callEntry(
         _ host: PluginHost,
         _ entry: (UnsafePointer<trivet_host>, UnsafeMutablePointer<trivet_error>) ->

@@ -29,7 +29,8 @@ package struct PluginOption: Equatable, Sendable {
     }
 }
 
-/// Names as a configuration writes them: "round-robin". At most 64 bytes, so that they fit everywhere.
+/// Names as a configuration writes them: "round-robin". At most 64 bytes, so that they fit
+/// everywhere.
 func pluginName(_ text: trivet_str, of what: String) throws(Refusal) -> String {
     let bytes = unsafe foreignBytes(text, limit: 65)
     let isGood =
@@ -41,7 +42,8 @@ func pluginName(_ text: trivet_str, of what: String) throws(Refusal) -> String {
         }
     guard isGood else {
         throw Refusal(
-            "\(what) has no usable name (lower-case letters, digits, \"-\", \"_\" and \".\" are allowed)")
+            "\(what) has no usable name (lower-case letters, digits, \"-\", \"_\" and \".\" are allowed)"
+        )
     }
     return String(decoding: bytes, as: UTF8.self)
 }
@@ -77,7 +79,8 @@ package struct InstancePlace: Sendable {
     package var worker: Int
     package var clock: WorkerClock
     package var metrics: Metrics
-    /// Mixed into the seed of the instance's random numbers; a simulation passes the same each time.
+    /// Mixed into the seed of the instance's random numbers; a simulation passes the same each
+    /// time.
     package var entropy: UInt64
 
     package init(

@@ -20,8 +20,8 @@ extension PoolView {
         add(at, BoardLayout.Cell.picks, 1)
     }
 
-    /// The attempt is over, however it ended; every strategy of the pool that wants to know is told.
-    /// [worker]
+    /// The attempt is over, however it ended; every strategy of the pool that wants to know is
+    /// told. [worker]
     package func ended(_ node: UInt32, _ attempt: AttemptResult) {
         guard node < nodeCount else { return }
         let at = Int(node)
@@ -74,8 +74,8 @@ extension PoolView {
         }
     }
 
-    /// Takes in what the other workers have in flight, and the latency of all. Due before a pick when
-    /// the last time was a millisecond ago; a pool without traffic costs nothing.
+    /// Takes in what the other workers have in flight, and the latency of all. Due before a pick
+    /// when the last time was a millisecond ago; a pool without traffic costs nothing.
     func gatherIfDue() {
         let now = unsafe clock.pointee
         if unsafe state.pointee.hasGathered && now &- state.pointee.gatheredAt < Self.gatherPeriod {

@@ -1,5 +1,5 @@
-// The pick: strategies are asked in order, every answer is checked, and the built-in round robin stands
-// behind the last. Runs for every request: no allocation, no lock, no retain, no String.
+// The pick: strategies are asked in order, every answer is checked, and the built-in round robin
+// stands behind the last. Runs for every request: no allocation, no lock, no retain, no String.
 
 import Base
 import CTrivet
@@ -104,8 +104,8 @@ extension PoolView {
         return untriedBackup(facts) == TRIVET_NO_NODE ? .good : .passedOver
     }
 
-    /// Round robin over the ready nodes that were not tried; then over the backups; then over the ready
-    /// ones again. Nodes of weight 0 come last.
+    /// Round robin over the ready nodes that were not tried; then over the backups; then over the
+    /// ready ones again. Nodes of weight 0 come last.
     private func fallBack(_ facts: borrowing PickFacts) -> PickOutcome {
         unsafe state.pointee.fallbackPicks &+= 1
         let count = unsafe pool.pointee.ready_count
@@ -127,8 +127,8 @@ extension PoolView {
         return .node(index: choice, token: 0, strategy: Self.fallback)
     }
 
-    /// The first node of the best tier that takes traffic and was not tried, or TRIVET_NO_NODE. Only
-    /// for retries that have used up the ready list.
+    /// The first node of the best tier that takes traffic and was not tried, or TRIVET_NO_NODE.
+    /// Only for retries that have used up the ready list.
     private func untriedBackup(_ facts: borrowing PickFacts) -> UInt32 {
         var best = TRIVET_NO_NODE
         for node in 0..<UInt32(nodeCount) {

@@ -1,13 +1,14 @@
-// One worker's view of one pool: the C arrays that strategies see, their instances, and the counters.
-// Made on the control thread, then owned by its worker. The hot path (pick, began, ended) is in
-// PoolView+Pick and PoolView+Count; here is what happens between events.
+// One worker's view of one pool: the C arrays that strategies see, their instances, and the
+// counters. Made on the control thread, then owned by its worker. The hot path (pick, began, ended)
+// is in PoolView+Pick and PoolView+Count; here is what happens between events.
 
 import Base
 import CTrivet
 import Synchronization
 
 /// Move-only, and nothing in it moves: everything that a pick touches lies behind pointers of its
-/// own, so that no call retains, allocates or locks. Not mutating, so that a shared borrow suffices.
+/// own, so that no call retains, allocates or locks. Not mutating, so that a shared borrow
+/// suffices.
 @safe
 package struct PoolView: ~Copyable {
     /// The slot that stands for the built-in round robin.
@@ -76,7 +77,8 @@ package struct PoolView: ~Copyable {
     let cells: UnsafeMutablePointer<Cell>
     let state: UnsafeMutablePointer<State>
     let reasonBytes: UnsafeMutablePointer<UInt8>
-    // What calls into strategies take, made once; `headers` is what `request` leads its callback to.
+    // What calls into strategies take, made once; `headers` is what `request` leads its callback
+    // to.
     let headers: UnsafeMutablePointer<HeaderRecord>
     let request: UnsafeMutablePointer<trivet_request>
     let answer: UnsafeMutablePointer<trivet_pick>
@@ -94,8 +96,8 @@ package struct PoolView: ~Copyable {
         init(_ list: [StrategyInstance]) { self.list = list }
     }
 
-    /// `strategies`: instances made for this place, in the order of the configuration. May run on the
-    /// control thread; the view is then handed to its worker.
+    /// `strategies`: instances made for this place, in the order of the configuration. May run on
+    /// the control thread; the view is then handed to its worker.
     package init(at place: InstancePlace, strategies: [StrategyInstance]) {
         precondition(strategies.count <= Self.strategyLimit, "refused when the instances were made")
         board = place.board
@@ -177,6 +179,17 @@ package struct PoolView: ~Copyable {
 
     var poolName: String { place.spec.name }
 
+    /// What the strategy in `slot` would show an operator: one JSON object, at most 64 KiB; nil if
+    /// it shows nothing. Between two events.
+    package func describe(_ slot: Int) -> String? {
+        guard instances.list.indices.contains(slot) else { return nil }
+        let instance = instances.list[slot]
+        guard let describe = unsafe instance.kind.describe else { return nil }
+        let sink = Sink(limit: 64 * 1024)
+        unsafe sink.collect { unsafe describe(instance.pointer, UnsafePointer(pool), $0) }
+        return sink.isOverfull ? nil : String(decoding: sink.bytes, as: UTF8.self)
+    }
+
     package func nodeState(_ node: UInt32) -> NodeState {
         node < nodeCount ? unsafe NodeState(abi: nodes[Int(node)].state) : .down
     }
@@ -226,8 +239,9 @@ package struct PoolView: ~Copyable {
         }
     }
 
-    /// A strategy without `update` is made anew, at most once a second, and carries over what it has
-    /// learnt. If it refuses, the old instance stays. Off the path of a request, but on the worker.
+    /// A strategy without `update` is made anew, at most once a second, and carries over what it
+    /// has learnt. If it refuses, the old instance stays. Off the path of a request, but on the
+    /// worker.
     private func rebuildStale() {
         unsafe state.pointee.isAnyStale = false
         for (index, old) in instances.list.enumerated() where unsafe slots[index].isStale {

@@ -1,5 +1,5 @@
-// Probes across the ABI: the question copied out of a plugin's struct and looked through for what must
-// not go onto a wire, the answer laid out for the plugin to read.
+// Probes across the ABI: the question copied out of a plugin's struct and looked through for what
+// must not go onto a wire, the answer laid out for the plugin to read.
 
 import CTrivet
 
@@ -9,7 +9,8 @@ extension ProbePlan {
     private static let textLimit = 8192
     private static let headerLimit = 32
 
-    /// Copies what a check wrote; numbers are brought into their bounds here, text is judged by `fault`.
+    /// Copies what a check wrote; numbers are brought into their bounds here, text is judged by
+    /// `fault`.
     init(_ raw: trivet_probe, timeoutMs: UInt32) {
         let bytes = { (text: trivet_str) in
             unsafe String(decoding: foreignBytes(text, limit: Self.textLimit), as: UTF8.self)
@@ -21,8 +22,8 @@ extension ProbePlan {
         } else if unsafe raw.flags & TRIVET_PROBE_TLS != 0 {
             security = .tls
         }
-        // The pool's own timeout where the check gives none; never beyond a minute, since the next round
-        // of this node waits for it.
+        // The pool's own timeout where the check gives none; never beyond a minute, since the next
+        // round of this node waits for it.
         if unsafe raw.timeout_ms > 0 { self.timeoutMs = unsafe min(raw.timeout_ms, 60_000) }
         readLimit = unsafe min(raw.read_limit, Self.readCeiling)
         port = unsafe raw.port
@@ -44,7 +45,9 @@ extension ProbePlan {
         if target.isEmpty || !target.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
             return "a target that is none"
         }
-        if !authority.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) { return "an authority that is none" }
+        if !authority.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
+            return "an authority that is none"
+        }
         for header in headers {
             if !Self.isToken(header.name) { return "a header whose name is none" }
             if header.value.utf8.contains(where: { ($0 < 0x20 && $0 != 0x09) || $0 == 0x7F }) {

@@ -75,7 +75,9 @@ package final class StrategyKind: @unchecked Sendable {
 
     // The optional functions, nil where the table does not reach so far.
 
-    var update: (@convention(c) (UnsafeMutableRawPointer?, UnsafePointer<trivet_pool>?, UInt32) -> Void)? {
+    var update:
+        (@convention(c) (UnsafeMutableRawPointer?, UnsafePointer<trivet_pool>?, UInt32) -> Void)?
+    {
         unsafe reaches(\.update) ? table.pointee.update : nil
     }
     var result:
@@ -88,7 +90,9 @@ package final class StrategyKind: @unchecked Sendable {
     {
         unsafe reaches(\.result) ? table.pointee.result : nil
     }
-    var save: (@convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<trivet_sink>?) -> Void)? {
+    var save:
+        (@convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<trivet_sink>?) -> Void)?
+    {
         unsafe reaches(\.save) ? table.pointee.save : nil
     }
     var load:
@@ -118,7 +122,8 @@ package final class StrategyKind: @unchecked Sendable {
     }
 }
 
-/// One instance: made on the control thread, handed to one worker, destroyed with its last reference.
+/// One instance: made on the control thread, handed to one worker, destroyed with its last
+/// reference.
 @safe
 package final class StrategyInstance: @unchecked Sendable {
     package let kind: StrategyKind

@@ -95,9 +95,9 @@ extension Reader {
             let fields = object(
                 node, "the limits of \(fields.what)", keys: ["target", "head", "fields"])
         else { return limits }
-        // A head lies in memory of the worker while it is read: one megabyte is far beyond any use.
-        let head = size(fields, "head", 1024...1_048_576)
-        let target = size(fields, "target", 256...1_048_576)
+        // A head lies whole in one buffer of the worker while it is read: 64 KiB.
+        let head = size(fields, "head", 1024...65_536)
+        let target = size(fields, "target", 256...65_536)
         limits.fields = integer(fields, "fields", 10...10_000) ?? limits.fields
         limits.headBytes = head ?? limits.headBytes
         // A smaller head makes for a smaller target, unless both are written.

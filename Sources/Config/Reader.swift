@@ -123,9 +123,11 @@ struct Reader {
             return nil
         }
         guard let value = Int(exactly: number), range.contains(value) else {
+            // JSON has no NaN; JSON5 and its writers do.
+            let shown = number.isFinite ? JSON.text(of: number) : "\(number)"
             complain(
                 node.place,
-                "\"\(key)\" in \(fields.what) is \(JSON.text(of: number)); expected "
+                "\"\(key)\" in \(fields.what) is \(shown); expected "
                     + expected)
             return nil
         }

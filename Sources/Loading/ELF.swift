@@ -1,14 +1,14 @@
-// A look at a shared object before anything maps it: dlopen itself crashes on files that are cut short or
-// damaged, so the tables it will follow are followed here first, with every bound checked. Reads bytes,
-// touches nothing; what only running it can show is the trial's.
+// A look at a shared object before anything maps it: dlopen itself crashes on files that are cut
+// short or damaged, so the tables it will follow are followed here first, with every bound checked.
+// Reads bytes, touches nothing; what only running it can show is the trial's.
 //
 // After the System V ABI, chapters 4 and 5, and the GNU hash section as binutils writes it.
 
 import Balance
 
 enum ELF {
-    /// Refuses what cannot be a plugin for this machine. The sentence does not name the file: it goes on
-    /// after its name ("... is a text file, not a shared object").
+    /// Refuses what cannot be a plugin for this machine. The sentence does not name the file: it
+    /// goes on after its name ("... is a text file, not a shared object").
     static func inspect(_ bytes: [UInt8]) throws(Refusal) {
         var file = Image(bytes: bytes)
         try file.readHeader()
@@ -79,13 +79,18 @@ private struct Image {
         guard bytes.starts(with: [0x7F, 0x45, 0x4C, 0x46]) else {
             let isText = bytes.prefix(512).allSatisfy { $0 >= 0x20 || ($0 >= 0x08 && $0 <= 0x0D) }
             throw Refusal(
-                isText ? "is a text file, not a shared object" : "is not a shared object (no ELF file)")
+                isText
+                    ? "is a text file, not a shared object" : "is not a shared object (no ELF file)"
+            )
         }
-        guard bytes.count >= 64 else { throw Refusal("\(Self.cutShort): it ends inside its header") }
+        guard bytes.count >= 64 else {
+            throw Refusal("\(Self.cutShort): it ends inside its header")
+        }
         let machine = UInt16(try number(18, 2))
         guard bytes[4] == 2, bytes[5] == 1, machine == ELF.machine else {
             let built = ELF.machineName(bytes[5] == 1 ? machine : machine.byteSwapped)
-            throw Refusal("is built for \(built), but this machine is \(ELF.machineName(ELF.machine))")
+            throw Refusal(
+                "is built for \(built), but this machine is \(ELF.machineName(ELF.machine))")
         }
         switch try number(16, 2) {
         case 3: break
@@ -106,7 +111,8 @@ private struct Image {
             let (end, overflow) = start.addingReportingOverflow(length)
             guard !overflow, end <= UInt64(bytes.count) else {
                 throw Refusal(
-                    "is cut short: it has \(bytes.count) bytes, where one of its segments needs \(end)")
+                    "is cut short: it has \(bytes.count) bytes, where one of its segments needs \(end)"
+                )
             }
             if kind == 1 {
                 guard try number(at + 40, 8) >= length else { throw Refusal(Self.cutShort) }
@@ -115,7 +121,8 @@ private struct Image {
             }
             if kind == 2 { dynamic = Int(start)..<Int(end) }
         }
-        // Nothing maps the section headers, but they come last: where they are missing, so may more be.
+        // Nothing maps the section headers, but they come last: where they are missing, so may more
+        // be.
         let sections = try number(40, 8)
         let sectionBytes = try number(58, 2) * (try number(60, 2))
         if sections > 0 {
@@ -184,10 +191,12 @@ private struct Image {
         }
         if otherMajor.isEmpty {
             throw Refusal(
-                "does not export trivet_plugin_v1, so it is no Trivet plugin (or it hides its symbols)")
+                "does not export trivet_plugin_v1, so it is no Trivet plugin (or it hides its symbols)"
+            )
         }
         throw Refusal(
-            "exports \(otherMajor), another version of the plugin interface; this Trivet knows v1 only")
+            "exports \(otherMajor), another version of the plugin interface; this Trivet knows v1 only"
+        )
     }
 
     /// How many symbols there are; only the hash tables say so.

@@ -1,5 +1,5 @@
-// Files as the loader needs them: read whole, written whole, listed, removed. Blocking, for the loader
-// and start-up only; the loop's own calls are in Net, which this module does not see.
+// Files as the loader needs them: read whole, written whole, listed, removed. Blocking, for the
+// loader and start-up only; the loop's own calls are in Net, which this module does not see.
 
 import Balance
 import CLinux

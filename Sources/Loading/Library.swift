@@ -1,6 +1,6 @@
-// A plugin's library in this process: mapped from its private copy, its entry called, its tables checked.
-// Runs in the trial child first and in the host after. Nothing is ever unmapped: the Swift runtime keeps
-// pointers into every library it has seen.
+// A plugin's library in this process: mapped from its private copy, its entry called, its tables
+// checked. Runs in the trial child first and in the host after. Nothing is ever unmapped: the Swift
+// runtime keeps pointers into every library it has seen.
 
 import Balance
 import CLinux
@@ -23,11 +23,13 @@ package struct Library: Sendable {
             throw Refusal("\(file) \(explain(words, path: path))")
         }
         guard let symbol = unsafe dlsym(handle, TRIVET_PLUGIN_ENTRY) else {
-            throw Refusal("\(file) does not export \(TRIVET_PLUGIN_ENTRY), so it is no Trivet plugin")
+            throw Refusal(
+                "\(file) does not export \(TRIVET_PLUGIN_ENTRY), so it is no Trivet plugin")
         }
-        typealias Entry = @convention(c) (
-            UnsafePointer<trivet_host>?, UnsafeMutablePointer<trivet_error>?
-        ) -> UnsafePointer<trivet_plugin>?
+        typealias Entry =
+            @convention(c) (
+                UnsafePointer<trivet_host>?, UnsafeMutablePointer<trivet_error>?
+            ) -> UnsafePointer<trivet_plugin>?
         let entry = unsafe unsafeBitCast(symbol, to: Entry.self)
         let host = PluginHost(
             label: file, pool: "", plugin: "", worker: 0, clock: WorkerClock(), metrics: Metrics(),

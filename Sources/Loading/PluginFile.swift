@@ -1,5 +1,5 @@
-// Which files are looked at: the bundled plugins, and what the configuration names. Paths only; whether
-// they are any good, the ELF look and the trial say.
+// Which files are looked at: the bundled plugins, and what the configuration names. Paths only;
+// whether they are any good, the ELF look and the trial say.
 
 import Balance
 
@@ -13,8 +13,8 @@ package struct PluginFile: Equatable, Sendable {
         self.isBundled = isBundled
     }
 
-    /// The plugins that come with Trivet: `libtrivet-*.so` in the folder of the binary, and every `.so`
-    /// in `../lib/trivet/plugins` from there. Empty where there are none.
+    /// The plugins that come with Trivet: `libtrivet-*.so` in the folder of the binary, and every
+    /// `.so` in `../lib/trivet/plugins` from there. Empty where there are none.
     package static func bundled(besides binary: String = "/proc/self/exe") -> [PluginFile] {
         let folder = Files.folder(of: Files.link(binary) ?? binary)
         let beside = (Files.names(in: folder) ?? [])
@@ -28,8 +28,8 @@ package struct PluginFile: Equatable, Sendable {
             .map { PluginFile(path: $0, isBundled: true) }
     }
 
-    /// What the configuration names: files as they are, and every `.so` of a folder (not of folders in
-    /// it), in the order of names. A path that leads nowhere is refused.
+    /// What the configuration names: files as they are, and every `.so` of a folder (not of folders
+    /// in it), in the order of names. A path that leads nowhere is refused.
     package static func named(_ paths: [String]) throws(Refusal) -> [PluginFile] {
         var files: [PluginFile] = []
         for path in paths {

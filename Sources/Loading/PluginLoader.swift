@@ -1,5 +1,5 @@
-// From files to a catalogue: read, look, copy, try in a child, and only then load here. All or nothing:
-// what is refused leaves nothing behind but a sentence.
+// From files to a catalogue: read, look, copy, try in a child, and only then load here. All or
+// nothing: what is refused leaves nothing behind but a sentence.
 
 import Balance
 import Glibc
@@ -58,7 +58,8 @@ package struct PluginLoader: Sendable {
     }
 
     /// Looks at every file, and tries those that pass in one child. A file that ends the child is
-    /// refused, and the others are tried again without it. Throws only if no trial can be made at all.
+    /// refused, and the others are tried again without it. Throws only if no trial can be made at
+    /// all.
     package func trial(uses: [PluginUse]) throws(Refusal) -> TrialReport {
         var report = TrialReport()
         var left: [(file: PluginFile, copy: String)] = []
@@ -90,22 +91,29 @@ package struct PluginLoader: Sendable {
                     "\(trialProgram) was started for a plugin trial and \(remains.story)")
             }
             report.fileRefusals.append(
-                Refusal("\(left[guilty].file.path) \(remains.story(limitMs)) \(deed)\(remains.quote)"))
+                Refusal(
+                    "\(left[guilty].file.path) \(remains.story(limitMs)) \(deed)\(remains.quote)"))
+            PrivateFolder.discard(left[guilty].copy)
             left.remove(at: guilty)
         }
         refuseClashes(&report)
         return report
     }
 
-    /// Loads the files that offer something in use. `report` must be good; a use that nothing offers is
-    /// left out, and is the configuration's to judge.
+    /// Loads the files that offer something in use, once for each report: copies of the others go.
+    /// `report` must be good; a use that nothing offers is left out, and is the configuration's to
+    /// judge.
     package func load(_ report: TrialReport, uses: [PluginUse]) throws(Refusal) -> Catalogue {
         var libraries: [Library] = []
         for listing in report.listings {
             let isUsed = uses.contains { use in
                 listing.offers.contains { $0.kind == use.kind && $0.name == use.name }
             }
-            guard isUsed, let copy = report.copies[listing.file] else { continue }
+            guard let copy = report.copies[listing.file] else { continue }
+            guard isUsed else {
+                PrivateFolder.discard(copy)
+                continue
+            }
             libraries.append(try Library.load(path: copy, file: listing.file))
         }
         return try Catalogue(libraries: libraries)
@@ -120,8 +128,9 @@ package struct PluginLoader: Sendable {
             case .listing(let file, let listing):
                 report.listings.append(listing)
                 report.copies[listing.file] = tried[file].copy
-            case .refusesFile(_, let sentence):
+            case .refusesFile(let file, let sentence):
                 report.fileRefusals.append(Refusal(sentence))
+                PrivateFolder.discard(tried[file].copy)
             case .refusesUse(let sentence):
                 report.useRefusals.append(Refusal(sentence))
             case .begins, .done:

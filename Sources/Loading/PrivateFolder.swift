@@ -1,6 +1,6 @@
-// Where the private copies of plugins lie: a folder of this process alone, in which no name is ever used
-// twice, since dlopen takes a name it has seen for the library it has. Removed when the process exits;
-// what a crashed one left is swept by the next.
+// Where the private copies of plugins lie: a folder of this process alone, in which no name is ever
+// used twice, since dlopen takes a name it has seen for the library it has. Removed when the
+// process exits; what a crashed one left is swept by the next.
 
 import Balance
 import CLinux
@@ -34,6 +34,15 @@ enum PrivateFolder {
         }
         try Files.write(bytes, to: path)
         return path
+    }
+
+    /// Removes a copy that nothing has mapped. Its name is not used again.
+    static func discard(_ path: String) {
+        folder.withLock { folder in
+            guard let index = folder?.files.firstIndex(of: path) else { return }
+            folder?.files.remove(at: index)
+            unsafe unlink(path)
+        }
     }
 
     /// Removes folder and copies. What is mapped stays mapped.
@@ -84,7 +93,9 @@ enum PrivateFolder {
     /// Writable, and code may be mapped from it: /run is often mounted noexec.
     private static func isUsable(_ base: String) -> Bool {
         var facts = statvfs()
-        guard unsafe statvfs(base, &facts) == 0, unsafe access(base, W_OK | X_OK) == 0 else { return false }
+        guard unsafe statvfs(base, &facts) == 0, unsafe access(base, W_OK | X_OK) == 0 else {
+            return false
+        }
         let noExec: UInt = 8  // ST_NOEXEC, a GNU extension that Swift does not see
         return facts.f_flag & noExec == 0
     }
@@ -103,7 +114,7 @@ enum PrivateFolder {
     }
 
     /// Removes folders whose owners are dead: their lock is free.
-    private static func sweep(_ base: String) {
+    static func sweep(_ base: String) {
         for name in Files.names(in: base) ?? [] where name.hasPrefix(prefix) {
             let path = "\(base)/\(name)"
             guard let fd = lock(path) else { continue }

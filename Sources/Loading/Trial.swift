@@ -1,6 +1,6 @@
-// The trial as the child sees it: load every file, look at its tables, make an instance of everything in
-// use, pick, probe, judge, destroy. It runs where nothing can be harmed; the host only reads what it
-// says, and whether it came to its end. Started as `trivet --trial`.
+// The trial as the child sees it: load every file, look at its tables, make an instance of
+// everything in use, pick, probe, judge, destroy. It runs where nothing can be harmed; the host
+// only reads what it says, and whether it came to its end. Started as `trivet --trial`.
 
 import Balance
 import CLinux
@@ -13,10 +13,11 @@ package enum Trial {
     /// The descriptor on which the child speaks.
     static let voice: Int32 = 3
 
-    /// What the command runs for `--trial`: the job on standard input, the answers on descriptor 3. The
-    /// exit status; 0 says only that the child has nothing more to say.
+    /// What the command runs for `--trial`: the job on standard input, the answers on descriptor 3.
+    /// The exit status; 0 says only that the child has nothing more to say.
     package static func main(_ arguments: [String]) -> Int32 {
-        // A plugin that crashes here is expected to: no core file, and nothing that outlives the host.
+        // A plugin that crashes here is expected to: no core file, and nothing that outlives the
+        // host.
         var none = rlimit(rlim_cur: 0, rlim_max: 0)
         _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
         _ = clinux_prctl(PR_SET_PDEATHSIG, UInt(SIGKILL))
@@ -50,7 +51,9 @@ package enum Trial {
     private static func attempt(_ use: PluginUse, _ file: Int, _ library: Library) throws(Refusal) {
         switch use.kind {
         case .strategy:
-            guard let kind = library.strategies.first(where: { $0.name == use.name }) else { return }
+            guard let kind = library.strategies.first(where: { $0.name == use.name }) else {
+                return
+            }
             try attempt(kind, use, file)
         case .check:
             guard let kind = library.checks.first(where: { $0.name == use.name }) else { return }

@@ -1,5 +1,5 @@
-// The trial as the host sees it: a child of its own binary that is spawned (never forked: the host has
-// threads), given a job, listened to until its last word or the time limit, and buried.
+// The trial as the host sees it: a child of its own binary that is spawned (never forked: the host
+// has threads), given a job, listened to until its last word or the time limit, and buried.
 
 import Balance
 import CLinux
@@ -52,12 +52,15 @@ enum TrialChild {
         guard fd >= 0 else { throw Refusal("a plugin trial cannot start: \(systemWords(errno))") }
         let moved = clinux_fcntl(fd, F_DUPFD_CLOEXEC, 10)
         close(fd)
-        guard moved >= 0 else { throw Refusal("a plugin trial cannot start: \(systemWords(errno))") }
+        guard moved >= 0 else {
+            throw Refusal("a plugin trial cannot start: \(systemWords(errno))")
+        }
         owned.append(moved)
         return moved
     }
 
-    private static func pipe(_ owned: inout [Int32]) throws(Refusal) -> (read: Int32, write: Int32) {
+    private static func pipe(_ owned: inout [Int32]) throws(Refusal) -> (read: Int32, write: Int32)
+    {
         var ends: [Int32] = [-1, -1]
         guard unsafe clinux_pipe2(&ends, O_CLOEXEC) == 0 else {
             throw Refusal("a plugin trial cannot start: \(systemWords(errno))")
@@ -126,8 +129,10 @@ enum TrialChild {
         var heard: [UInt8] = []
         var complaints: [UInt8] = []
         var isLate = false
-        var open = [pollfd(fd: answers, events: Int16(POLLIN), revents: 0),
-            pollfd(fd: errors, events: Int16(POLLIN), revents: 0)]
+        var open = [
+            pollfd(fd: answers, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: errors, events: Int16(POLLIN), revents: 0),
+        ]
         // Both pipes end when the child ends, unless it passed them on to children of its own; the
         // limit holds in either case.
         while open[0].fd >= 0 {
@@ -141,7 +146,11 @@ enum TrialChild {
             for index in 0..<2 where open[index].fd >= 0 && open[index].revents != 0 {
                 let bytes = readSome(open[index].fd)
                 if bytes.isEmpty { open[index].fd = -1 }
-                if index == 0 { heard += bytes } else { complaints = (complaints + bytes).suffix(65_536) }
+                if index == 0 {
+                    heard += bytes
+                } else {
+                    complaints = (complaints + bytes).suffix(65_536)
+                }
             }
         }
         if isLate { kill(child, SIGKILL) }

@@ -1,6 +1,7 @@
-// What host and trial child say to each other: fields of bytes with their length before them. The job
-// goes in as a file, the answers come out over a pipe, and the last word says that the child came to its
-// end by itself: an exit status of 0 alone proves nothing, since any plugin can call exit.
+// What host and trial child say to each other: fields of bytes with their length before them. The
+// job goes in as a file, the answers come out over a pipe, and the last word says that the child
+// came to its end by itself: an exit status of 0 alone proves nothing, since any plugin can call
+// exit.
 
 import Balance
 

@@ -78,7 +78,8 @@ package struct Buffer: ~Copyable {
     package mutating func fill(from fd: Int32, limit: Int = .max) -> Transfer {
         guard let memory = unsafe memory else { return .wait }
         let result = unsafe IO.read(
-            fd, into: UnsafeMutableRawBufferPointer(
+            fd,
+            into: UnsafeMutableRawBufferPointer(
                 start: memory + Int(last), count: min(room, limit)))
         if case .done(let n) = result { last &+= UInt32(n) }
         return result
@@ -117,11 +118,15 @@ package struct BufferPool: ~Copyable {
     private var all: [UnsafeMutablePointer<UInt8>] = unsafe []
     /// Buffers on loan.
     package private(set) var lent = 0
+    // Of the free ones, from the bottom of the stack: not lent since the last trim, and of these
+    // those whose memory was returned already.
+    private var unused = 0
+    private var returned = 0
 
     package init() {}
 
     deinit {
-        for unsafe memory in unsafe all { unsafe munmap(memory, Buffer.capacity) }
+        for i in 0..<(unsafe all.count) { unsafe munmap(all[i], Buffer.capacity) }
     }
 
     /// Gives `buffer` memory if it has none. False if the system has none: then the connection must
@@ -130,6 +135,8 @@ package struct BufferPool: ~Copyable {
         if buffer.isLent { return true }
         if let memory = unsafe free.popLast() {
             unsafe buffer.memory = memory
+            unused = min(unused, unsafe free.count)
+            returned = min(returned, unused)
         } else {
             let memory = unsafe mmap(
                 nil, Buffer.capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
@@ -152,12 +159,14 @@ package struct BufferPool: ~Copyable {
         lent -= 1
     }
 
-    /// Returns the memory behind buffers that wait to be lent to the system, but for a few: after a
-    /// burst. Their addresses stay reserved.
-    package func trim(keeping: Int = 16) {
-        guard unsafe free.count > keeping else { return }
-        for i in unsafe 0..<(free.count - keeping) {
-            unsafe madvise(free[i], Buffer.capacity, MADV_DONTNEED)
+    /// Returns the memory behind buffers that nobody has borrowed since the last call to the system,
+    /// but for a few: after a burst. Their addresses stay reserved.
+    package mutating func trim(keeping: Int = 16) {
+        let end = unused - keeping
+        if returned < end {
+            for i in returned..<end { unsafe madvise(free[i], Buffer.capacity, MADV_DONTNEED) }
+            returned = end
         }
+        unused = unsafe free.count
     }
 }

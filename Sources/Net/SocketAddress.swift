@@ -65,10 +65,12 @@ package struct SocketAddress: Sendable {
             guard family == AF_INET6 else { return nil }
             let start = MemoryLayout<sockaddr_in6>.offset(of: \.sin6_addr)!
             return IPAddress(
-                high: UInt64(bigEndian: unsafe raw.loadUnaligned(
-                    fromByteOffset: start, as: UInt64.self)),
-                low: UInt64(bigEndian: unsafe raw.loadUnaligned(
-                    fromByteOffset: start + 8, as: UInt64.self)))
+                high: UInt64(
+                    bigEndian: unsafe raw.loadUnaligned(
+                        fromByteOffset: start, as: UInt64.self)),
+                low: UInt64(
+                    bigEndian: unsafe raw.loadUnaligned(
+                        fromByteOffset: start + 8, as: UInt64.self)))
         }
     }
 

@@ -23,7 +23,8 @@ package func poolSpecs(of configuration: Configuration) -> [PoolSpec] {
     }
 }
 
-package final class Balancer {
+/// Started and waited for by one thread; told to drain or stop by any.
+package final class Balancer: @unchecked Sendable {
     private let shared: WorkerShared
     private let prober: Prober
     private let nodeNames: NodeNames
@@ -61,9 +62,11 @@ package final class Balancer {
             of: pools, from: catalogue, board: board, clocks: clocks, metrics: metrics,
             entropy: entropy)
         shared = WorkerShared(
-            board: board, addresses: addresses, metrics: metrics, settings: Self.settings(of: pools),
-            nodeTotal: pools.reduce(0) { $0 + $1.nodes.count }, limits: HeadLimits(), names: names,
+            board: board, addresses: addresses, metrics: metrics,
+            settings: Self.settings(of: pools),
+            nodeTotal: pools.reduce(0) { $0 + $1.nodes.count }, names: names,
             accessLog: accessLog, entropy: entropy, clocks: clocks, wakeups: wakeups,
+            connections: configuration.listeners.map { ConnectionCount(limit: $0.maxConnections) },
             listening: Self.listening(configuration, sockets, workers), strategies: strategies)
         firstRoundLimit = (pools.compactMap { $0.health?.timeout }.max() ?? 0) + 100_000_000
         prober = try Self.prober(of: pools, from: catalogue, shared)
@@ -161,6 +164,9 @@ package final class Balancer {
                 }
                 return Listening(
                     fd: sockets[index][worker], routes: routes, trusted: listener.trustedProxies,
+                    limits: HeadLimits(
+                        target: listener.limits.targetBytes, head: listener.limits.headBytes,
+                        fields: listener.limits.fields),
                     headerTimeout: listener.timeouts.header, idleTimeout: listener.timeouts.idle)
             }
         }
@@ -180,7 +186,9 @@ package final class Balancer {
                 var instances: [StrategyInstance] = []
                 for (slot, choice) in pool.strategies.enumerated() {
                     guard let kind = catalogue.strategies[choice.name] else {
-                        throw Refusal("pool \(pool.name) wants strategy \(choice.name), which no plugin offers")
+                        throw Refusal(
+                            "pool \(pool.name) wants strategy \(choice.name), which no plugin offers"
+                        )
                     }
                     instances.append(
                         try kind.make(at: place, slot: slot, options: choice.options.encoded()))

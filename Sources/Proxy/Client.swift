@@ -22,6 +22,8 @@ struct Client: ~Copyable {
     let isTrusted: Bool
     let address: IPAddress
     var phase = Phase.head
+    /// A request of it was begun: the connection is no newcomer.
+    var hasServed = false
     /// Bytes of an incomplete head that the parser has seen.
     var seen = 0
     var exchange: UInt32 = .max

@@ -55,7 +55,10 @@ struct Exchange: ~Copyable {
 
     // The response.
     var answer = Answer.awaited
-    /// A byte of a response has gone to the client: there is no way back.
+    /// An interim response has gone to the client: nothing is sent to another node any more, but an
+    /// answer of our own still makes sense.
+    var interimSent = false
+    /// A byte of the final response has gone to the client: there is no way back.
     var responseStarted = false
     var status: UInt16 = 0
     var down = BodyStream(from: .none, chunked: false)

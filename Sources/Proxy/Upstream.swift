@@ -36,6 +36,14 @@ struct IdleList {
     private(set) var newest: UInt32 = .max
     private(set) var oldest: UInt32 = .max
     private(set) var count = 0
+    /// The most requests that were at the node at one time, of late: as many connections have a use.
+    private(set) var peak = 1
+
+    /// A request goes to the node, and this many are there with it.
+    mutating func noteUse(_ inFlight: Int) { peak = max(peak, inFlight) }
+
+    /// Once a second: yesterday's peak keeps no connections open.
+    mutating func decay(inFlight: Int) { peak = max(inFlight, peak - max(1, peak / 16), 1) }
 
     mutating func push(_ index: UInt32, in upstreams: borrowing Slab<Upstream>) {
         let upstream = upstreams.at(index)

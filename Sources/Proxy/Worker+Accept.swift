@@ -39,8 +39,15 @@ extension Worker {
         for range in listeners[listener].trusted where range.contains(address) { isTrusted = true }
         let handle = clients.insert(
             Client(fd: fd, listener: UInt16(listener), address: address, isTrusted: isTrusted))
+        let isWelcome = shared.connections[listener].enter()
         guard poller.add(fd, token: Token(.client, handle).packed) else {
             close(client: handle.index)
+            return
+        }
+        guard isWelcome else {
+            reject(
+                handle.index, 503, "the listener has as many connections as it may have",
+                stays: false, asHead: false)
             return
         }
         arm(handle.index, after: listeners[listener].headerTimeout)
@@ -77,15 +84,14 @@ extension Worker {
             while takeOne(i) {}
             IO.close(listeners[i].fd)
         }
+        // Who has sent something by now is served. Who is between requests and silent is let go; a
+        // newcomer gets a second to say what it came for.
         for index in 0..<UInt32(clients.capacity) where clients.isLive(index: index) {
-            // Between requests and silent: nothing is lost by closing. Who has begun a request, or
-            // was just taken, is served.
             let client = clients.at(index)
-            if client.it.phase == .head && client.it.link.input.isEmpty && client.it.seen == 0
-                && !client.it.link.canRead
-            {
-                close(client: index)
-            }
+            guard client.it.phase == .head && client.it.seen == 0 else { continue }
+            client.it.link.canRead = true
+            if !client.it.hasServed { arm(index, after: 1_000_000_000) }
+            enqueue(client: index)
         }
     }
 }

@@ -6,8 +6,6 @@ import Net
 extension Worker {
     // A node that closes idle connections does so after 60 s or more, usually; we are first.
     private static let idleLimit: UInt64 = 55_000_000_000
-    // Per node and worker. More would be memory without use: a burst larger than that connects.
-    private static let idleCount = 512
 
     /// Starts to connect to the picked node, at the address whose turn it is.
     mutating func connect(_ index: UInt32) {
@@ -23,6 +21,7 @@ extension Worker {
             case .started(let fd):
                 guard adopt(fd, index, isConnected: false) else { return }
                 exchange.it.phase = .connecting
+                exchange.it.isArmed = false
                 arm(exchange.it.client, after: pool.connectTimeout)
                 return
             case .failed:
@@ -92,7 +91,10 @@ extension Worker {
     mutating func keep(idle upstreamIndex: UInt32) {
         let upstream = upstreams.at(upstreamIndex)
         let list = settings[Int(upstream.it.pool)].firstNode + Int(upstream.it.node)
-        guard idle[list].count < Self.idleCount, !isDraining else {
+        // No more than were ever of use at one time lately: requests with a body bring a connection
+        // each, and would pile them up.
+        let inFlight = Int(pools[UInt32(upstream.it.pool)].inFlight(upstream.it.node))
+        guard idle[list].count + inFlight < idle[list].peak, !isDraining else {
             close(upstream: upstreamIndex)
             return
         }
@@ -114,6 +116,12 @@ extension Worker {
     }
 
     mutating func sweepIdle() {
+        for pool in 0..<settings.count {
+            for node in 0..<settings[pool].nodeCount {
+                let inFlight = pools[UInt32(pool)].inFlight(UInt32(node))
+                idle[settings[pool].firstNode + node].decay(inFlight: Int(inFlight))
+            }
+        }
         for list in 0..<idle.count {
             while idle[list].oldest != .max {
                 let oldest = idle[list].oldest

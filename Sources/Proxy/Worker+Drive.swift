@@ -119,7 +119,6 @@ extension Worker {
     /// Reads the response's head, interim ones first (RFC 9110 section 15.2).
     private mutating func readAnswer(_ index: UInt32) -> Reading {
         let exchange = exchanges.at(index)
-        let client = clients.at(exchange.it.client)
         let upstream = upstreams.at(exchange.it.upstream)
         if upstream.it.link.input.isEmpty {
             switch upstream.it.link.fill(&kit) {
@@ -147,7 +146,6 @@ extension Worker {
                 case .more: continue
                 case .wait: return .waits
                 case .ended, .failed:
-                    _ = client
                     lost(index)
                     return .over
                 }
@@ -181,7 +179,11 @@ extension Worker {
                 fail(index, 502, "the response's header fields are too long to be forwarded")
                 return .over
             }
-            exchange.it.responseStarted = true
+            if isInterim {
+                exchange.it.interimSent = true
+            } else {
+                exchange.it.responseStarted = true
+            }
         }
         upstream.it.link.input.consume(length)
         if isInterim {

@@ -72,7 +72,8 @@ extension Worker {
             return
         }
         exchange.it.firstByteAt = 0
-        if exchange.it.isReplayable && wasIdle && !exchange.it.metStaleConnection {
+        let mayGoAgain = exchange.it.isReplayable && !exchange.it.interimSent
+        if mayGoAgain && wasIdle && !exchange.it.metStaleConnection {
             // It closed an idle connection just as we used it, which is its right: the same node
             // again, on a new connection, and no failure of it.
             exchange.it.metStaleConnection = true
@@ -81,7 +82,7 @@ extension Worker {
         }
         settle(index, .broken)
         exchange.it.nodeFailed()
-        if exchange.it.isReplayable
+        if mayGoAgain
             && exchange.it.attempt <= settings[Int(exchange.it.pool)].retries
         {
             exchange.it.metStaleConnection = false
@@ -184,7 +185,7 @@ extension Worker {
     }
 
     /// Our last word is said, or waits in `output`: the client gets time to read it.
-    private mutating func closeSoftly(_ index: UInt32) {
+    mutating func closeSoftly(_ index: UInt32) {
         let client = clients.at(index)
         client.it.phase = .lingering
         client.it.lingerUntil = now &+ Self.lingerLimit
@@ -274,6 +275,7 @@ extension Worker {
     mutating func close(client index: UInt32) {
         wheel.cancel(index)
         var client = clients.remove(index)
+        shared.connections[Int(client.listener)].leave()
         client.link.close(&kit)
     }
 

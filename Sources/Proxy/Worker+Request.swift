@@ -10,9 +10,18 @@ extension Worker {
     /// Reads until a head is whole, and begins its exchange.
     mutating func readHead(_ index: UInt32) {
         let client = clients.at(index)
+        let head = requestHead(of: client)
+        // The end of an earlier answer goes first; who does not take it gets no further ones.
+        switch client.it.link.flush(&kit) {
+        case .done: break
+        case .wait: return
+        case .failed:
+            close(client: index)
+            return
+        }
         while true {
             if !client.it.link.input.isEmpty {
-                let outcome = requestHead.parse(client.it.link.input.bytes, seen: client.it.seen)
+                let outcome = head.it.parse(client.it.link.input.bytes, seen: client.it.seen)
                 switch outcome {
                 case .complete(let length):
                     client.it.seen = 0
@@ -31,7 +40,11 @@ extension Worker {
             }
             switch client.it.link.fill(&kit) {
             case .more: continue
-            case .wait: return
+            case .wait:
+                if isDraining && client.it.hasServed && client.it.seen == 0 {
+                    closeSoftly(index)
+                }
+                return
             case .ended, .failed:
                 close(client: index)
                 return
@@ -42,29 +55,31 @@ extension Worker {
     /// The head that was just parsed lies at the front of the client's input.
     private mutating func begin(_ index: UInt32, headLength: Int) {
         let client = clients.at(index)
+        let head = requestHead(of: client)
         let bytes = client.it.link.input.bytes
-        if requestHead.method == .options && requestHead.maxForwards == 0 {
+        if head.it.method == .options && head.it.maxForwards == 0 {
             // RFC 9110 section 7.6.2: such a question is for the last proxy it reaches.
             refuse(index, headLength, 200, "answered by the balancer, as Max-Forwards asks")
             return
         }
         let pool = listeners[Int(client.it.listener)].routes.pool(
-            host: bytes.extracting(requestHead.authority.indices),
-            path: bytes.extracting(requestHead.path.indices))
+            host: bytes.extracting(head.it.authority.indices),
+            path: bytes.extracting(head.it.path.indices))
         guard let pool else {
             refuse(index, headLength, 404, "no route leads from this host and path to a pool")
             return
         }
         let made = exchanges.insert(
             Exchange(
-                client: index, pool: UInt16(pool), head: requestHead, headLength: headLength,
+                client: index, pool: UInt16(pool), head: head.it, headLength: headLength,
                 now: now))
         client.it.phase = .exchange
         client.it.exchange = made.index
+        client.it.hasServed = true
         if log.isOn {
             exchanges.at(made.index).it.note = log.note(
-                method: bytes.extracting(requestHead.methodRange.indices),
-                target: bytes.extracting(requestHead.target.indices))
+                method: bytes.extracting(head.it.methodRange.indices),
+                target: bytes.extracting(head.it.target.indices))
         }
         pickAndConnect(made.index, headIsParsed: true)
     }
@@ -74,9 +89,10 @@ extension Worker {
         _ index: UInt32, _ headLength: Int, _ status: UInt16, _ sentence: StaticString
     ) {
         let client = clients.at(index)
-        let stays = requestHead.keepAlive && !requestHead.framing.hasBody && !isDraining
+        let head = requestHead(of: client)
+        let stays = head.it.keepAlive && !head.it.framing.hasBody && !isDraining
         client.it.link.input.consume(headLength)
-        reject(index, status, sentence, stays: stays, asHead: requestHead.method == .head)
+        reject(index, status, sentence, stays: stays, asHead: head.it.method == .head)
     }
 
     /// Has the pool's strategies pick a node and goes there.
@@ -112,19 +128,20 @@ extension Worker {
         }
     }
 
-    /// Has the pool pick for the request in `requestHead`, whose bytes lie in the client's input.
+    /// Has the pool pick for the request that was parsed last, whose bytes lie in the client's input.
     private func ask(
         _ view: Ref<PoolView>, _ exchange: Ref<Exchange>, _ client: Ref<Client>
     ) -> PickOutcome {
+        let head = requestHead(of: client)
         var room: [46 of UInt8] = .init(repeating: 0)
         let length = client.it.address.text(into: &room)
         let bytes = client.it.link.input.bytes
         let tried = exchange.it.tried
         let facts = PickFacts(
-            method: bytes.extracting(requestHead.methodRange.indices),
-            target: bytes.extracting(requestHead.target.indices),
-            authority: bytes.extracting(requestHead.authority.indices),
-            client: room.span.extracting(0..<length), bytes: bytes, fields: requestHead.fields,
+            method: bytes.extracting(head.it.methodRange.indices),
+            target: bytes.extracting(head.it.target.indices),
+            authority: bytes.extracting(head.it.authority.indices),
+            client: room.span.extracting(0..<length), bytes: bytes, fields: head.it.fields,
             tried: tried.span.extracting(0..<exchange.it.triedCount),
             attempt: exchange.it.attempt, flags: log.isOn ? PickFacts.explain : 0)
         return view.it.pick(facts)
@@ -135,6 +152,7 @@ extension Worker {
         let exchange = exchanges.at(index)
         let pool = settings[Int(exchange.it.pool)]
         let list = pool.firstNode + Int(exchange.it.node)
+        idle[list].noteUse(Int(pools[UInt32(exchange.it.pool)].inFlight(exchange.it.node)))
         // An idle connection may be closed by the node at this very moment. A request that can be
         // sent again survives that; any other goes out on a connection that was never idle.
         let mayReuse =
@@ -155,12 +173,13 @@ extension Worker {
         let exchange = exchanges.at(index)
         let client = clients.at(exchange.it.client)
         let upstream = upstreams.at(exchange.it.upstream)
+        let head = requestHead(of: client)
         if !headIsParsed { parseAgain(client) }
         exchange.it.phase = .running
         var facts = ForwardingFacts(
             client: client.it.address, secure: false, trusted: client.it.isTrusted,
             passUpgrade: exchange.it.wantsWebSocket)
-        if requestHead.authority.isEmpty {
+        if head.it.authority.isEmpty {
             // An HTTP/1.0 client named no host: the node is told its own address.
             let node = settings[Int(exchange.it.pool)].firstNode + Int(exchange.it.node)
             let address = addresses.address(node, exchange.it.addressIndex)
@@ -168,7 +187,7 @@ extension Worker {
             facts.nodePort = address?.port ?? 80
         }
         let bytes = client.it.link.input.bytes
-        let fits = kit.scratch.write { requestHead.writeForwarded(bytes, facts: facts, to: &$0) }
+        let fits = kit.scratch.write { head.it.writeForwarded(bytes, facts: facts, to: &$0) }
         guard fits else {
             kit.scratch.clear()
             fail(index, 431, "the request's header fields are too long to be forwarded")
@@ -190,6 +209,11 @@ extension Worker {
     /// The request's head lies at the front of the input until it can no longer be needed: it parses
     /// as it did before.
     private mutating func parseAgain(_ client: Ref<Client>) {
-        _ = requestHead.parse(client.it.link.input.bytes)
+        _ = requestHead(of: client).it.parse(client.it.link.input.bytes)
+    }
+
+    /// The head that requests of this client are parsed into: one for each listener and its limits.
+    private func requestHead(of client: Ref<Client>) -> Ref<RequestHead> {
+        requestHeads.at(UInt32(client.it.listener))
     }
 }

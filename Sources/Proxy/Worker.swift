@@ -14,6 +14,7 @@ struct Listening {
     let fd: Int32
     let routes: RouteTable
     let trusted: [AddressRange]
+    let limits: HeadLimits
     let headerTimeout: UInt64
     let idleTimeout: UInt64
 }
@@ -47,7 +48,8 @@ struct Worker: ~Copyable {
     var idle: [IdleList]
     var listeners: [Listening]
     var addresses: AddressCopy
-    var requestHead: RequestHead
+    /// One for each listener.
+    var requestHeads = Slab<RequestHead>(chunk: 8)
     var responseHead: ResponseHead
     var log: AccessLog
     /// Clients that go on at the end of the turn: a pipelined request, or a stream that has yielded.
@@ -90,10 +92,12 @@ struct Worker: ~Copyable {
         idle = Array(repeating: IdleList(), count: shared.nodeTotal)
         listeners = shared.listening[index]
         addresses = AddressCopy(shared.addresses)
-        requestHead = RequestHead(limits: shared.limits)
         responseHead = ResponseHead()
         log = AccessLog(fd: shared.accessLog)
         clock.now = now
+        for listening in listeners {
+            _ = requestHeads.insert(RequestHead(limits: listening.limits))
+        }
         for pool in 0..<shared.settings.count {
             let place = InstancePlace(
                 board: shared.board, pool: pool, worker: index, clock: clock,

@@ -27,6 +27,20 @@ final class Orders: Sendable {
     }
 }
 
+/// How many connections a listener has on all workers, of how many it may have. [any]
+final class ConnectionCount: Sendable {
+    private let open = Atomic<Int>(0)
+    private let limit: Int
+
+    /// `limit` nil: as many as there are descriptors.
+    init(limit: Int?) { self.limit = limit ?? .max }
+
+    /// Counts one in; false if that is one too many. It counts all the same, until `leave`.
+    func enter() -> Bool { open.wrappingAdd(1, ordering: .relaxed).newValue <= limit }
+
+    func leave() { open.wrappingSubtract(1, ordering: .relaxed) }
+}
+
 /// Names of a pool for the access log.
 struct PoolNames: Sendable {
     let pool: String
@@ -48,12 +62,13 @@ final class WorkerShared: @unchecked Sendable {
     let orders = Orders()
     let settings: [PoolSettings]
     let nodeTotal: Int
-    let limits: HeadLimits
     let names: [PoolNames]
     let accessLog: Int32
     let entropy: UInt64
     let clocks: [WorkerClock]
     let wakeups: [Wakeup]
+    /// By listener.
+    let connections: [ConnectionCount]
     /// By worker.
     let listening: [[Listening]]
     /// By worker, pool and place in the pool's list. Made on the loading thread, then the worker's.
@@ -61,8 +76,9 @@ final class WorkerShared: @unchecked Sendable {
 
     init(
         board: Board, addresses: AddressBook, metrics: Metrics, settings: [PoolSettings],
-        nodeTotal: Int, limits: HeadLimits, names: [PoolNames], accessLog: Int32, entropy: UInt64,
-        clocks: [WorkerClock], wakeups: [Wakeup], listening: [[Listening]],
+        nodeTotal: Int, names: [PoolNames], accessLog: Int32, entropy: UInt64,
+        clocks: [WorkerClock], wakeups: [Wakeup],
+        connections: [ConnectionCount], listening: [[Listening]],
         strategies: [[[StrategyInstance]]]
     ) {
         self.board = board
@@ -70,12 +86,12 @@ final class WorkerShared: @unchecked Sendable {
         self.metrics = metrics
         self.settings = settings
         self.nodeTotal = nodeTotal
-        self.limits = limits
         self.names = names
         self.accessLog = accessLog
         self.entropy = entropy
         self.clocks = clocks
         self.wakeups = wakeups
+        self.connections = connections
         self.listening = listening
         self.strategies = strategies
     }

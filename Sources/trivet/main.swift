@@ -1,9 +1,14 @@
-// The command. So far it only serves as the child in which plugins are tried.
+// The command `trivet`. The words that begin with two dashes here are for its own processes: a
+// balancer under its supervisor, and the child in which plugins are tried.
 
 import Glibc
 import Loading
 
-if CommandLine.arguments.dropFirst().first == "--trial" {
-    exit(Trial.main(Array(CommandLine.arguments.dropFirst(2))))
+let arguments = Array(CommandLine.arguments.dropFirst())
+let rest = Array(arguments.dropFirst())
+switch arguments.first {
+case "--balancer": exit(BalancerProcess.main())
+case "--trial": exit(Trial.main(rest))
+case "demo-node": exit(DemoNode.main(rest))
+default: exit(Dispatch.main(arguments))
 }
-print("trivet")

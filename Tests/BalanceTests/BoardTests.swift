@@ -17,7 +17,8 @@ struct BoardTests {
         let pools = [PoolSpec.plain(tiers: [0, 0, 1], hasCheck: true)]
         let ground = try Ground(pools, workers: 2)
         ground.board.publish(
-            pool: 0, node: 1, state: .draining, weightPercent: 50, reason: "in maintenance", since: 42)
+            pool: 0, node: 1, state: .draining, weightPercent: 50, reason: "in maintenance",
+            since: 42)
         let view = try ground.view(Script.roundRobin())
         ground.set(0, .up)
         view.refresh(now: 1)
@@ -123,7 +124,9 @@ struct BoardTests {
         }) { body in
             let writer = unsafe try Thread(unsafeBitCast(body, to: (@Sendable () -> Void).self))
             while !done.load(ordering: .acquiring) {
-                guard let row = reader.rows().first, row.since != 0 || row.reason != "" else { continue }
+                guard let row = reader.rows().first, row.since != 0 || row.reason != "" else {
+                    continue
+                }
                 seen.insert(row.state)
                 let isWhole =
                     row.reason == String(String(repeating: row.state.name, count: 20).prefix(127))
@@ -158,7 +161,8 @@ struct BoardTests {
     func versions() throws {
         let ground = try Ground(tiers: [0])
         let before = ground.board.version
-        #expect(ground.board.publish(pool: 0, node: 0, state: .up, reason: "200", since: 1) == false)
+        #expect(
+            ground.board.publish(pool: 0, node: 0, state: .up, reason: "200", since: 1) == false)
         #expect(ground.board.version == before)
         #expect(ground.board.snapshot()[0].reason == "200")
         #expect(ground.board.publish(pool: 0, node: 0, state: .down, since: 2))

@@ -66,7 +66,8 @@ struct PluginTableTests {
         ground.clock.now = 4_000_000_000
         unsafe #expect(host.pointee.now(host) == 5_000_000_000)
         for _ in 0..<10 { unsafe #expect(host.pointee.random(host) == twin.pointee.random(twin)) }
-        let counter = unsafe host.pointee.metric(host, TRIVET_COUNTER, text("turns_total"), text("t"))
+        let counter = unsafe host.pointee.metric(
+            host, TRIVET_COUNTER, text("turns_total"), text("t"))
         let twinCounter = unsafe twin.pointee.metric(
             twin, TRIVET_COUNTER, text("turns_total"), text("t"))
         #expect(counter == 1 && twinCounter == 1)
@@ -116,14 +117,15 @@ struct PluginTableTests {
     func injection() throws {
         let script = CheckScript()
         let (_, instance) = try check(script)
-        for unsafe damage in unsafe [
+        let damages: [(UnsafeMutablePointer<trivet_probe>) -> Void] = unsafe [
             { unsafe $0.pointee.target = text("/ HTTP/1.1\r\nHost: x\r\n\r\nGET /") },
             { unsafe $0.pointee.method = text("GET /x HTTP/1.1\r\n") },
             { unsafe $0.pointee.authority = text("a\r\nb") },
             { unsafe $0.pointee.target = trivet_str() },
-        ] as [(UnsafeMutablePointer<trivet_probe>) -> Void] {
+        ]
+        for index in 0..<(unsafe damages.count) {
             unsafe script.probe = { _, probe in
-                unsafe damage(probe)
+                unsafe damages[index](probe)
                 return true
             }
             #expect(instance.probe(node: 0, step: 0, timeoutMs: 1000) == nil)

@@ -138,6 +138,23 @@ struct PoolViewCountTests {
         #expect(view.pick() == .node(index: 0, token: 0, strategy: 0))
     }
 
+    @Test("an operator can see what a strategy has learnt")
+    func describe() throws {
+        let ground = try Ground(tiers: [0])
+        let script = Script.always(0)
+        script.saved = "a lot"
+        let talkative = try script.kind(saves: true)
+        let silent = try Script().kind()
+        let view = PoolView(
+            at: ground.place(),
+            strategies: [
+                try silent.make(at: ground.place(), slot: 0, options: "{}"),
+                try talkative.make(at: ground.place(), slot: 1, options: "{}"),
+            ])
+        let shown = [view.describe(0), view.describe(1), view.describe(2)]
+        #expect(shown == [nil, "{\"learnt\":\"a lot\"}", nil])
+    }
+
     @Test("instances are destroyed once each, when their view is gone")
     func destruction() throws {
         let ground = try Ground(tiers: [0])

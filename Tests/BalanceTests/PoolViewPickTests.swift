@@ -161,10 +161,13 @@ struct PoolViewPickTests {
         nonisolated(unsafe) var seen: [String] = []
         unsafe script.pick = { pool, request, _ in
             let request = unsafe request.pointee
-            for unsafe field in unsafe [
+            let fields = unsafe [
                 request.method, request.target, request.authority, request.client,
                 request.session, pool.pointee.name, pool.pointee.nodes[0].address,
-            ] { unsafe seen.append(foreignText(field, limit: 64)) }
+            ]
+            for index in 0..<(unsafe fields.count) {
+                unsafe seen.append(foreignText(fields[index], limit: 64))
+            }
             unsafe seen.append("\(request.attempt) \(request.tried_count) \(request.tried[0])")
             unsafe seen.append("\(request.session_node == TRIVET_NO_NODE) \(request.flags)")
             return TRIVET_PASS

@@ -9,8 +9,9 @@ import CTrivet
 @safe
 final class Script {
     typealias Pool = UnsafePointer<trivet_pool>
-    var pick: (Pool, UnsafePointer<trivet_request>, UnsafeMutablePointer<trivet_pick>) ->
-        trivet_decision = { _, _, _ in TRIVET_PASS }
+    var pick:
+        (Pool, UnsafePointer<trivet_request>, UnsafeMutablePointer<trivet_pick>) ->
+            trivet_decision = { _, _, _ in TRIVET_PASS }
     var refusal: String?
     var updates: [UInt32] = []
     var results: [(node: UInt32, token: UInt64, outcome: UInt32)] = []
@@ -60,8 +61,10 @@ final class Script {
             script.config = unsafe foreignText(config, limit: 4096)
             if let refusal = script.refusal {
                 let bytes = Array(refusal.utf8)
-                unsafe bytes.withUnsafeBytes { unsafe error!.pointee.data.update(
-                    from: $0.baseAddress!.assumingMemoryBound(to: CChar.self), count: $0.count) }
+                unsafe bytes.withUnsafeBytes {
+                    unsafe error!.pointee.data.update(
+                        from: $0.baseAddress!.assumingMemoryBound(to: CChar.self), count: $0.count)
+                }
                 unsafe error!.pointee.len = bytes.count
                 return nil
             }
@@ -82,6 +85,12 @@ final class Script {
             }
         }
         if saves {
+            unsafe table.pointee.describe = { me, _, sink in
+                let block = LentText(capacity: 256)
+                unsafe sink!.pointee.write(sink, block.keep("{\"learnt\":"))
+                unsafe sink!.pointee.write(sink, block.keep("\"\(Script.from(me).saved)\"}"))
+                withExtendedLifetime(block) {}
+            }
             unsafe table.pointee.save = { me, sink in
                 let block = LentText(capacity: 256)
                 unsafe sink!.pointee.write(sink, block.keep(Script.from(me).saved))
@@ -112,9 +121,10 @@ final class Script {
 @safe
 final class CheckScript {
     var probe: (UInt32, UnsafeMutablePointer<trivet_probe>) -> Bool = { _, _ in true }
-    var judge: (UnsafePointer<trivet_reply>, UnsafeMutablePointer<trivet_verdict>) -> trivet_round = {
-        _, _ in TRIVET_ROUND_DONE
-    }
+    var judge: (UnsafePointer<trivet_reply>, UnsafeMutablePointer<trivet_verdict>) -> trivet_round =
+        {
+            _, _ in TRIVET_ROUND_DONE
+        }
     var host: UnsafePointer<trivet_host>?
 
     func kind() throws -> CheckKind {

@@ -62,8 +62,8 @@ import Testing
         ("'64K'", #""64K"; expected a size such as "64KiB" or "1MB", or a number of bytes"#),
         ("-1", #"-1; expected a size such as "64KiB" or "1MB", or a number of bytes"#),
         ("1.5", #"1.5; expected a size such as "64KiB" or "1MB", or a number of bytes"#),
-        ("10", "10; expected 1024 to 1048576 bytes"),
-        ("'1GiB'", "\"1GiB\"; expected 1024 to 1048576 bytes"),
+        ("10", "10; expected 1024 to 65536 bytes"),
+        ("'1GiB'", "\"1GiB\"; expected 1024 to 65536 bytes"),
         ("[]", #"a list; expected a size such as "64KiB" or "1MB", or a number of bytes"#),
     ])
     func `a wrong size is answered with a right one`(written: String, rest: String) {

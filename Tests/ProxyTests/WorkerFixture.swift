@@ -54,15 +54,16 @@ import Synchronization
                     firstNode: 0, nodeCount: nodes.count, connectTimeout: times.connect,
                     responseTimeout: times.response, idleTimeout: times.exchangeIdle,
                     tunnelTimeout: 0, retries: 2, reusesAlways: false)
-            ], nodeTotal: nodes.count, limits: HeadLimits(),
+            ], nodeTotal: nodes.count,
             names: [PoolNames(pool: "pool", nodes: nodes.map { "\($0)" }, strategies: [])],
             accessLog: -1, entropy: 1, clocks: [WorkerClock(monotonicNow())],
             wakeups: [try Wakeup()],
+            connections: [ConnectionCount(limit: nil)],
             listening: [
                 [
                     Listening(
                         fd: listener, routes: RouteTable(otherwise: 0), trusted: trusted,
-                        headerTimeout: times.header, idleTimeout: times.idle)
+                        limits: HeadLimits(), headerTimeout: times.header, idleTimeout: times.idle)
                 ]
             ], strategies: [[[]]])
         let shared = self.shared
@@ -87,10 +88,14 @@ import Synchronization
         let identifier = Atomic<Int32>(0)
     }
 
+    func order(_ order: Orders.Order) {
+        shared.orders.give(order)
+        shared.wakeups[0].signal()
+    }
+
     /// Drains, or ends at once, and waits for the thread.
     func leave(now: Bool = true) {
-        shared.orders.give(now ? .stop : .drain)
-        shared.wakeups[0].signal()
+        order(now ? .stop : .drain)
         thread.join()
         unsafe memory.deallocate()
     }

@@ -117,6 +117,17 @@ static inline int clinux_set_thread_name(pthread_t thread, const char *name) {
 }
 static inline int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 static inline pid_t clinux_gettid(void) { return (pid_t)syscall(SYS_gettid); }
+// Cores that this process may use, which in a container are not all of the machine's; 0: unknown.
+static inline int clinux_cores(void) {
+    unsigned long set[128] = {0};
+    long bytes = syscall(SYS_sched_getaffinity, 0, sizeof(set), set);
+    int cores = 0;
+    for (long i = 0; i < bytes / (long)sizeof(set[0]); i++) cores += __builtin_popcountl(set[i]);
+    return cores;
+}
+// "TERM", or NULL (glibc 2.32 and later).
+extern const char *sigabbrev_np(int);
+static inline const char *clinux_signal_name(int number) { return sigabbrev_np(number); }
 static inline int clinux_wifexited(int status) { return WIFEXITED(status); }
 static inline int clinux_wexitstatus(int status) { return WEXITSTATUS(status); }
 static inline int clinux_wifsignaled(int status) { return WIFSIGNALED(status); }

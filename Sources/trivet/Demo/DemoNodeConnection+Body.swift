@@ -8,10 +8,7 @@ extension DemoNodeConnection {
     /// - Parameter take: gets each piece; false stops the reading.
     /// - Returns: false if the connection broke, the framing is wrong, or `take` said false.
     func readBody(_ take: (Span<UInt8>) -> Bool) -> Bool {
-        if body.owesContinue {
-            body.owesContinue = false
-            guard send("HTTP/1.1 100 Continue\r\n\r\n") else { return false }
-        }
+        guard askForBody() else { return false }
         while !body.isRead {
             switch body.framing {
             case .none: body.isRead = true
@@ -23,6 +20,14 @@ extension DemoNodeConnection {
             }
         }
         return true
+    }
+
+    /// Sends the 100 that a client waits for, if it does. To be called before an answer that begins
+    /// before the body is read.
+    func askForBody() -> Bool {
+        guard body.owesContinue else { return true }
+        body.owesContinue = false
+        return send("HTTP/1.1 100 Continue\r\n\r\n")
     }
 
     /// Passes over the body. To be called before an answer that does not depend on it.

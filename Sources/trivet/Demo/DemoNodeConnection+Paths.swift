@@ -114,8 +114,8 @@ extension DemoNodeConnection {
             case .length(let n): .known(head.utf8.count + n)
             case .chunked: .unknown
             }
-        return begin(200, fields: [("Content-Type", "message/http")], length) && write(head)
-            && readBody { write($0) } && end(trailers: body.trailers)
+        return askForBody() && begin(200, fields: [("Content-Type", "message/http")], length)
+            && write(head) && readBody { write($0) } && end(trailers: body.trailers)
     }
 
     /// `/firstbyte`: how a body arrived: milliseconds from the head to its first byte, and from there

@@ -3,37 +3,36 @@
 // so in the steady state nothing is allocated. Not a general container: it never shrinks.
 
 /// Names an element of a slab for as long as it lives: a stale handle is noticed, not followed.
-package struct Handle: Equatable, Sendable {
-    package var index: UInt32
-    package var generation: UInt32
+struct Handle: Equatable, Sendable {
+    var index: UInt32
+    var generation: UInt32
 
-    @inlinable package init(index: UInt32, generation: UInt32) {
+    init(index: UInt32, generation: UInt32) {
         self.index = index
         self.generation = generation
     }
 
     /// Both in one number, as epoll and timers carry it.
-    @inlinable package init(packed: UInt64) {
+    init(packed: UInt64) {
         index = UInt32(truncatingIfNeeded: packed)
         generation = UInt32(truncatingIfNeeded: packed >> 32)
     }
-    @inlinable package var packed: UInt64 { UInt64(generation) << 32 | UInt64(index) }
+    var packed: UInt64 { UInt64(generation) << 32 | UInt64(index) }
 
-    package static let none = Handle(index: .max, generation: .max)
+    static let none = Handle(index: .max, generation: .max)
 }
 
 /// A live element of a slab, at hand: looked up once an event, then used without looking again.
 /// The slab's memory stays until the slab goes; whoever holds a `Ref` across a `remove` may read a
 /// free slot, so it is kept for the length of one event only.
 @safe
-package struct Ref<Element: ~Copyable>: Copyable {
-    @usableFromInline let pointer: UnsafeMutablePointer<Element>
+struct Ref<Element: ~Copyable>: Copyable {
+    let pointer: UnsafeMutablePointer<Element>
 
-    @inlinable init(_ pointer: UnsafeMutablePointer<Element>) { unsafe self.pointer = pointer }
+    init(_ pointer: UnsafeMutablePointer<Element>) { unsafe self.pointer = pointer }
 
     /// The element itself, in place.
-    @inlinable
-    package var it: Element {
+    var it: Element {
         unsafeAddress { unsafe UnsafePointer(pointer) }
         nonmutating unsafeMutableAddress { unsafe pointer }
     }
@@ -41,23 +40,24 @@ package struct Ref<Element: ~Copyable>: Copyable {
 
 /// A slab of move-only elements, owned by one thread.
 ///
-/// Inlinable, against the habit of this house: it is generic storage, and an unspecialised access
-/// to every connection of every event through witness tables would cost more than the event.
+/// It lives in this module because it is generic: the compiler specialises it only for who can see its
+/// body, and Swift 6.3 shows the body of a `package` function to no other module, inlinable or not.
+/// From Base, a quarter of a small request's time went into looking up its metadata.
 @safe
-package struct Slab<Element: ~Copyable>: ~Copyable {
+struct Slab<Element: ~Copyable>: ~Copyable {
     // Slots come in chunks of 2^shift, so that growing moves nothing.
-    @usableFromInline let shift: UInt32
-    @usableFromInline var chunks: [UnsafeMutablePointer<Element>]
+    let shift: UInt32
+    var chunks: [UnsafeMutablePointer<Element>]
     // Odd: live. Even: free. Counts up at both ends of a life.
-    @usableFromInline var generations: [UInt32]
+    var generations: [UInt32]
     // The next free slot behind each free one.
-    @usableFromInline var nextFree: [UInt32]
-    @usableFromInline var firstFree: UInt32
+    var nextFree: [UInt32]
+    var firstFree: UInt32
     /// Live elements.
-    package private(set) var count: Int
+    private(set) var count: Int
 
     /// `chunk`: how many slots to add at a time, a power of two.
-    package init(chunk: Int = 256) {
+    init(chunk: Int = 256) {
         precondition(chunk > 0 && chunk & (chunk - 1) == 0, "a power of two")
         shift = UInt32(chunk.trailingZeroBitCount)
         unsafe chunks = []
@@ -75,9 +75,8 @@ package struct Slab<Element: ~Copyable>: ~Copyable {
     }
 
     /// Slots, live or free: indices run below this.
-    package var capacity: Int { generations.count }
+    var capacity: Int { generations.count }
 
-    @inlinable
     func pointer(_ index: UInt32) -> UnsafeMutablePointer<Element> {
         // In bounds: the array traps on a chunk that is not there.
         unsafe chunks[Int(index >> shift)] + Int(index & ((1 << shift) - 1))
@@ -85,8 +84,7 @@ package struct Slab<Element: ~Copyable>: ~Copyable {
 
     /// The element at `index`, which must be live: checked in debug builds only, since every event
     /// has checked its handle already.
-    @inlinable
-    package subscript(index: UInt32) -> Element {
+    subscript(index: UInt32) -> Element {
         unsafeAddress {
             assert(generations[Int(index)] & 1 == 1, "a free slot")
             return unsafe UnsafePointer(pointer(index))
@@ -99,29 +97,26 @@ package struct Slab<Element: ~Copyable>: ~Copyable {
 
     /// The same element as a reference, for code that touches it often or beside other storage of
     /// the slab's owner.
-    @inlinable
-    package func at(_ index: UInt32) -> Ref<Element> {
+    func at(_ index: UInt32) -> Ref<Element> {
         assert(generations[Int(index)] & 1 == 1, "a free slot")
         return unsafe Ref(pointer(index))
     }
 
-    @inlinable
-    package func isLive(_ handle: Handle) -> Bool {
+    func isLive(_ handle: Handle) -> Bool {
         handle.index < generations.count && handle.generation & 1 == 1
             && generations[Int(handle.index)] == handle.generation
     }
 
     /// Whether slot `index` (below `capacity`) holds an element: for walks over all of them.
-    package func isLive(index: UInt32) -> Bool { generations[Int(index)] & 1 == 1 }
+    func isLive(index: UInt32) -> Bool { generations[Int(index)] & 1 == 1 }
 
     /// The handle of the live element at `index`.
-    @inlinable
-    package func handle(_ index: UInt32) -> Handle {
+    func handle(_ index: UInt32) -> Handle {
         Handle(index: index, generation: generations[Int(index)])
     }
 
     /// O(1); allocates only when every slot is taken.
-    package mutating func insert(_ element: consuming Element) -> Handle {
+    mutating func insert(_ element: consuming Element) -> Handle {
         if firstFree == .max { grow() }
         let index = firstFree
         firstFree = nextFree[Int(index)]
@@ -132,7 +127,7 @@ package struct Slab<Element: ~Copyable>: ~Copyable {
     }
 
     /// O(1). The slot's handles are stale from here on.
-    package mutating func remove(_ index: UInt32) -> Element {
+    mutating func remove(_ index: UInt32) -> Element {
         precondition(isLive(index: index), "removed twice")
         generations[Int(index)] &+= 1
         nextFree[Int(index)] = firstFree
@@ -141,7 +136,7 @@ package struct Slab<Element: ~Copyable>: ~Copyable {
         return unsafe pointer(index).move()
     }
 
-    private mutating func grow() {
+    mutating func grow() {
         let size = 1 << Int(shift)
         let first = UInt32(generations.count)
         unsafe chunks.append(.allocate(capacity: size))

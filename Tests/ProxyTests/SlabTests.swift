@@ -1,8 +1,9 @@
 // The slab: a stale handle must never reach another client's connection, and nothing may move.
 
+import Base
 import Testing
 
-@testable import Base
+@testable import Proxy
 
 /// Counts lives, so that a leak or a double end shows.
 private final class Ledger {

@@ -1,0 +1,22 @@
+// `trivet check`: everything that is wrong with a configuration, without serving.
+
+import Config
+
+enum CheckCommand {
+    static func run(_ words: Words) throws(Failure) -> Int32 {
+        let path = words.operands[0]
+        let review = try ConfigurationFile.review(path)
+        guard review.complaints.isEmpty, let configuration = review.draft else {
+            throw .input(review.complaints)
+        }
+        let nodes = configuration.pools.reduce(0) { $0 + $1.nodes.count }
+        say(
+            "\(path) is good: \(count(configuration.listeners.count, "listener")), "
+                + "\(count(configuration.pools.count, "pool")), \(count(nodes, "node"))")
+        return 0
+    }
+
+    private static func count(_ number: Int, _ thing: String) -> String {
+        "\(number) \(thing)\(number == 1 ? "" : "s")"
+    }
+}

@@ -1,0 +1,105 @@
+// The commands: what each is called, what its help says, and which function does it. Exit codes: 0
+// done, 1 the input is wrong, 2 the command line is wrong, 3 the system refused.
+
+/// What `--version` says.
+let trivetVersion = "0.1.0"
+
+struct Command {
+    let syntax: Syntax
+    let run: (Words) throws(Failure) -> Int32
+}
+
+/// All commands that people use.
+enum Commands {
+    static var all: [Command] {
+        [
+            Command(syntax: runSyntax, run: RunCommand.run),
+            Command(syntax: checkSyntax, run: CheckCommand.run),
+            Command(syntax: demoSyntax, run: DemoCommand.run),
+            Command(syntax: pluginListSyntax, run: PluginListCommand.run),
+        ]
+    }
+
+    static let runSyntax = Syntax(
+        name: "run", operands: ["CONFIG"],
+        options: [
+            Option(
+                name: "--board", value: "FD",
+                help: "keep the board in the memory behind this descriptor; end with the parent",
+                isHidden: true)
+        ],
+        summary: "balance as CONFIG says",
+        help: """
+            Balances as CONFIG (JSON5) says, until it is told to stop. Log lines go to standard error.
+            SIGTERM or SIGINT: take no new connections, finish what is in flight (at most
+            drain_timeout), and leave; a second one, or SIGQUIT: leave at once.
+
+            Example: trivet run /etc/trivet/trivet.json5
+            """)
+
+    static let checkSyntax = Syntax(
+        name: "check", operands: ["CONFIG"],
+        summary: "say what is wrong with CONFIG, all of it",
+        help: """
+            Reads CONFIG, tries the plugins it names, and says everything that is wrong, one line
+            each: file:line:column: sentence. Opens no port. Exits with 0 if nothing is wrong, else 1.
+
+            Example: trivet check trivet.json5 && systemctl restart trivet
+            """)
+
+    static let demoSyntax = Syntax(
+        name: "demo",
+        options: [
+            Option(
+                name: "--port", value: "N",
+                help: "where the balancer listens on 127.0.0.1 (8080, or a free one)"),
+            Option(name: "--workers", value: "N", help: "worker threads (2)"),
+        ],
+        summary: "see it work: three nodes, a balancer, and what to try",
+        help: """
+            Starts three small servers that behave like nodes of Octopus Deploy, and a balancer before
+            them, all on 127.0.0.1. Shows what goes where, and says what to try from another terminal.
+            Ctrl-C ends it and leaves nothing behind.
+
+            Example: trivet demo --port 9000
+            """)
+
+    static let pluginListSyntax = Syntax(
+        name: "plugin list", operands: ["[CONFIG]"],
+        summary: "show the strategies and checks there are",
+        help: """
+            Shows the plugins that come with Trivet, and with CONFIG those that it names as well:
+            name, kind, version, file and what it does. A file that is no good is named with the
+            reason, and the exit code is 1.
+
+            Example: trivet plugin list trivet.json5
+            """)
+
+    /// The help text of the whole.
+    static var helpText: String {
+        let width = all.map(\.syntax.signature.count).max() ?? 0
+        var text = """
+            trivet: a load balancer whose every decision is a plugin's.
+
+            usage: trivet COMMAND ...
+
+            Commands:
+
+            """
+        for command in all {
+            text += "  \(padded(command.syntax.signature, to: width))  \(command.syntax.summary)\n"
+        }
+        return text + """
+
+            trivet COMMAND --help says more; trivet --version says which one this is.
+            Exit codes: 0 done, 1 the input is wrong, 2 the command line is wrong, 3 the system refused.
+
+            Example: trivet demo
+            """
+    }
+}
+
+extension Syntax {
+    /// `plugin list [CONFIG]`
+    var signature: String { ([name] + operands).joined(separator: " ") }
+}

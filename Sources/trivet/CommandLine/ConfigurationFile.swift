@@ -1,0 +1,119 @@
+// The configuration as a file: read, parsed, and judged together with the plugins that it names.
+// `check`, `run` and the balancer's process all come through here, so they say the same.
+
+import Balance
+import Base
+import Config
+import Loading
+
+enum ConfigurationFile {
+    /// Reads a file that must be good as far as can be told without loading a plugin. What is wrong
+    /// with it comes at once, and what a trial of its plugins finds with it.
+    static func read(_ path: String) throws(Failure) -> (bytes: [UInt8], Configuration) {
+        let bytes = try readFile(path, what: "the configuration")
+        return (bytes, try parse(bytes, file: path))
+    }
+
+    static func parse(_ bytes: [UInt8], file: String) throws(Failure) -> Configuration {
+        let reading = ConfigurationParser.read(bytes, file: file)
+        if let configuration = reading.configuration { return configuration }
+        throw .input(try PluginReview(reading).complaints)
+    }
+
+    /// Reads a file and tries its plugins, whatever is wrong with it.
+    static func review(_ path: String) throws(Failure) -> PluginReview {
+        let bytes = try readFile(path, what: "the configuration")
+        return try PluginReview(ConfigurationParser.read(bytes, file: path))
+    }
+}
+
+/// A configuration and its plugins: found, tried in a child, and judged together. Nothing is loaded
+/// into this process until `load`.
+struct PluginReview {
+    /// Nil if the text could not be understood at all.
+    let draft: Configuration?
+    /// All that is wrong, one line each.
+    let complaints: [String]
+    private let loader: PluginLoader
+    private let report: TrialReport
+    private let uses: [PluginUse]
+
+    /// Throws only if no trial can be made at all.
+    init(_ reading: ConfigurationReading) throws(Failure) {
+        var reading = reading
+        draft = reading.draft
+        uses = reading.draft.map(Self.uses) ?? []
+        var files = PluginFile.bundled()
+        var complaints: [String] = []
+        if let draft { complaints = draft.findPlugins(&files) }
+        loader = PluginLoader(files: files)
+        do throws(Refusal) {
+            report = try loader.trial(uses: uses)
+        } catch {
+            throw .system(error.sentence)
+        }
+        reading.judge(against: Self.names(report))
+        complaints += report.fileRefusals.map(\.sentence)
+        complaints += reading.diagnostics.map(\.description)
+        complaints += report.useRefusals.map(\.sentence)
+        if let draft {
+            do throws(Failure) {
+                _ = try Identity(of: draft)
+            } catch {
+                complaints += error.sentences
+            }
+        }
+        self.complaints = complaints
+    }
+
+    /// Loads what is in use. Only when there are no complaints.
+    func load() throws(Refusal) -> Catalogue { try loader.load(report, uses: uses) }
+
+    private static func uses(of configuration: Configuration) -> [PluginUse] {
+        var uses: [PluginUse] = []
+        for pool in configuration.pools {
+            for strategy in pool.strategies {
+                uses.append(
+                    PluginUse(
+                        kind: .strategy, name: strategy.name, pool: pool.name,
+                        options: strategy.options.encoded()))
+            }
+            if let check = pool.health?.check {
+                uses.append(
+                    PluginUse(
+                        kind: .check, name: check.name, pool: pool.name,
+                        options: check.options.encoded()))
+            }
+        }
+        return uses
+    }
+
+    private static func names(_ report: TrialReport) -> PluginNames {
+        var strategies: [String: [String]] = [:]
+        var checks: [String: [String]] = [:]
+        for offer in report.listings.flatMap(\.offers) {
+            let options = offer.options.map(\.name)
+            switch offer.kind {
+            case .strategy: strategies[offer.name] = options
+            case .check: checks[offer.name] = options
+            }
+        }
+        return PluginNames(strategies: strategies, checks: checks)
+    }
+}
+
+extension Configuration {
+    /// Adds the files that it names as plugins; what is wrong with their paths comes back.
+    func findPlugins(_ files: inout [PluginFile]) -> [String] {
+        var complaints: [String] = []
+        for plugin in plugins {
+            do throws(Refusal) {
+                files += try PluginFile.named([resolve(plugin.value)])
+            } catch {
+                let wrong = Diagnostic(file: file, place: plugin.place, sentence: error.sentence)
+                complaints.append(wrong.description)
+            }
+        }
+        return complaints
+    }
+}

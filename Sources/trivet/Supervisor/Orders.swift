@@ -1,0 +1,200 @@
+// What the supervisor and its balancer say to each other: messages on a SOCK_SEQPACKET pair, one a
+// packet. The first byte says which; what follows is text. End of file is a message as well: the other
+// side is gone.
+//
+//   to the balancer                                  from the balancer
+//   S  serve: an assignment as JSON, and the         C  complaint: one sentence
+//      first of its descriptors                      F  failed: exit code as a digit; the complaints
+//   M  more descriptors of the assignment               came before it
+//   D  drain: no new connections, finish, leave      R  ready: it serves
+//   X  stop: leave now
+//
+// The descriptors of an assignment, in order: the configuration's bytes, the board, the access log if
+// there is one, then the listening sockets, worker by worker for each listener.
+
+import Base
+import CLinux
+import Glibc
+
+/// Where the balancer's process finds its end of the pair.
+let ordersDescriptor: Int32 = 3
+
+/// What a balancer is to do, beside the descriptors that it needs for it.
+struct Assignment: Equatable, Sendable {
+    /// The configuration's path, for sentences and for paths that are relative to it.
+    var file: String
+    var workers: Int
+    var listeners: Int
+    var boardBytes: Int
+    var hasAccessLog: Bool
+    /// The board holds what an earlier balancer knew.
+    var adopts: Bool
+    /// How many descriptors belong to it, over all packets.
+    var descriptors: Int
+}
+
+enum Order {
+    /// The descriptors are the receiver's to close.
+    case serve(Assignment, descriptors: [Int32])
+    case drain
+    case stop
+    /// The supervisor is gone.
+    case end
+}
+
+enum Report: Equatable {
+    case complaint(String)
+    case failed(code: Int32)
+    case ready
+    /// Nothing more will come.
+    case end
+}
+
+/// One end of the pair.
+struct OrderLine {
+    /// A packet may carry as many (SCM_MAX_FD, unix(7)).
+    static let descriptorsPerPacket = 253
+    /// Well below what a socket's buffer takes by default.
+    private static let packetLimit = 32_768
+
+    let socket: Descriptor
+
+    // MARK: Supervisor's side
+
+    /// Hands over an assignment. False if the balancer is gone.
+    func send(_ assignment: Assignment, descriptors: [Int32]) -> Bool {
+        var assignment = assignment
+        assignment.descriptors = descriptors.count
+        var rest = descriptors[...]
+        var packet = Array("S\(assignment.text)".utf8)
+        repeat {
+            let part = rest.prefix(Self.descriptorsPerPacket)
+            rest = rest.dropFirst(part.count)
+            if !send(packet, Array(part)) { return false }
+            packet = [UInt8(ascii: "M")]
+        } while !rest.isEmpty
+        return true
+    }
+
+    @discardableResult
+    func sendDrain() -> Bool { send([UInt8(ascii: "D")]) }
+
+    @discardableResult
+    func sendStop() -> Bool { send([UInt8(ascii: "X")]) }
+
+    /// The next message; waits for one.
+    func nextReport() -> Report {
+        while true {
+            let (packet, _) = receive()
+            guard let kind = packet.first else { return .end }
+            let text = String(decoding: packet.dropFirst(), as: UTF8.self)
+            switch kind {
+            case UInt8(ascii: "R"): return .ready
+            case UInt8(ascii: "C"): return .complaint(text)
+            case UInt8(ascii: "F"): return .failed(code: Int32(text) ?? 3)
+            default: continue
+            }
+        }
+    }
+
+    // MARK: Balancer's side
+
+    @discardableResult
+    func sendReady() -> Bool { send([UInt8(ascii: "R")]) }
+
+    func send(_ failure: Failure) {
+        for sentence in failure.sentences {
+            if !send(Array("C\(sentence)".utf8.prefix(Self.packetLimit))) { return }
+        }
+        _ = send(Array("F\(failure.reason.rawValue)".utf8))
+    }
+
+    /// The next message; waits for one.
+    func nextOrder() -> Order {
+        while true {
+            let (packet, descriptors) = receive()
+            guard let kind = packet.first else { return .end }
+            switch kind {
+            case UInt8(ascii: "D"): return .drain
+            case UInt8(ascii: "X"): return .stop
+            case UInt8(ascii: "S"):
+                guard let assignment = Assignment(packet.dropFirst()) else { return .end }
+                var all = descriptors
+                while all.count < assignment.descriptors {
+                    let (packet, more) = receive()
+                    guard packet.first == UInt8(ascii: "M"), !more.isEmpty else { return .end }
+                    all += more
+                }
+                return .serve(assignment, descriptors: all)
+            default: continue
+            }
+        }
+    }
+
+    // MARK: Packets
+
+    private func send(_ packet: [UInt8], _ descriptors: [Int32] = []) -> Bool {
+        while true {
+            let n = unsafe packet.withUnsafeBytes { bytes in
+                unsafe clinux_send_fds(
+                    socket.number, bytes.baseAddress, bytes.count, descriptors, descriptors.count)
+            }
+            if n < 0 && errno == EINTR { continue }
+            return n == packet.count
+        }
+    }
+
+    /// Empty at the end.
+    private func receive() -> ([UInt8], [Int32]) {
+        var packet = [UInt8](repeating: 0, count: Self.packetLimit + 1)
+        var numbers = [Int32](repeating: -1, count: Self.descriptorsPerPacket)
+        var count = 0
+        var n: Int
+        repeat {
+            n = unsafe packet.withUnsafeMutableBytes { room in
+                unsafe clinux_receive_fds(
+                    socket.number, room.baseAddress, room.count, &numbers, numbers.count, &count)
+            }
+        } while n < 0 && errno == EINTR
+        return (Array(packet.prefix(max(0, n))), Array(numbers.prefix(count)))
+    }
+}
+
+extension Assignment {
+    fileprivate var text: String {
+        let nowhere = Place(line: 1, column: 1)
+        func member(_ key: String, _ kind: JSONNode.Kind) -> JSONNode.Member {
+            JSONNode.Member(key: key, keyPlace: nowhere, value: JSONNode(kind, at: nowhere))
+        }
+        return JSONNode(
+            .object([
+                member("file", .string(file)), member("workers", .number(Double(workers))),
+                member("listeners", .number(Double(listeners))),
+                member("boardBytes", .number(Double(boardBytes))),
+                member("hasAccessLog", .bool(hasAccessLog)), member("adopts", .bool(adopts)),
+                member("descriptors", .number(Double(descriptors))),
+            ]), at: nowhere
+        ).encoded()
+    }
+
+    fileprivate init?(_ bytes: ArraySlice<UInt8>) {
+        let node: JSONNode
+        do throws(Diagnostic) {
+            node = try JSON5.parse(Array(bytes), file: "assignment")
+        } catch {
+            return nil
+        }
+        func number(_ key: String) -> Int? {
+            guard case .number(let value)? = node[key]?.kind else { return nil }
+            return Int(exactly: value)
+        }
+        func flag(_ key: String) -> Bool { node[key]?.kind == .bool(true) }
+        guard case .string(let file)? = node["file"]?.kind, let workers = number("workers"),
+            let listeners = number("listeners"), let boardBytes = number("boardBytes"),
+            let descriptors = number("descriptors")
+        else { return nil }
+        self.init(
+            file: file, workers: workers, listeners: listeners, boardBytes: boardBytes,
+            hasAccessLog: flag("hasAccessLog"), adopts: flag("adopts"), descriptors: descriptors)
+    }
+}

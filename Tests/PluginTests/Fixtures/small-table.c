@@ -1,0 +1,3 @@
+// Claims a table that ends before its functions.
+#define STRATEGY_SIZE 16
+#include "fixture.h"

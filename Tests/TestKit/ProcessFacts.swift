@@ -1,0 +1,68 @@
+// What the kernel tells of a running process: memory, descriptors, threads, children.
+
+import CLinux
+import Glibc
+
+/// Reads /proc at each call. Of a process that is gone: a failure.
+package struct ProcessFacts: Sendable {
+    package let pid: pid_t
+    package init(_ pid: pid_t) { self.pid = pid }
+
+    /// Resident memory (VmRSS).
+    package func residentBytes() throws -> Int { try status("VmRSS:") * 1024 }
+
+    package func threadCount() throws -> Int { try status("Threads:") }
+
+    /// Open descriptors.
+    package func descriptorCount() throws -> Int {
+        try Self.entries(of: "/proc/\(pid)/fd").count
+    }
+
+    package static func exists(_ pid: pid_t) -> Bool {
+        guard let stat = try? readFile("/proc/\(pid)/stat") else { return false }
+        // A zombie has ended; only nobody has asked yet.
+        return Self.words(behindName: stat).first != "Z"
+    }
+
+    /// Processes that this one has started and that still run, in the order of their numbers.
+    package func children() throws -> [pid_t] {
+        try Self.entries(of: "/proc").compactMap { pid_t($0) }.filter { candidate in
+            guard let stat = try? readFile("/proc/\(candidate)/stat") else { return false }
+            let words = Self.words(behindName: stat)
+            return words.count > 1 && words[0] != "Z" && words[1] == String(pid)
+        }.sorted()
+    }
+
+    /// The words of `stat` from the state on: the name before it may contain anything.
+    private static func words(behindName stat: [UInt8]) -> [Substring] {
+        let text = String(decoding: stat, as: UTF8.self)
+        guard let end = text.lastIndex(of: ")") else { return [] }
+        return text[text.index(after: end)...].split(separator: " ")
+    }
+
+    private func status(_ name: String) throws -> Int {
+        let text = String(decoding: try readFile("/proc/\(pid)/status"), as: UTF8.self)
+        for line in text.split(separator: "\n") where line.hasPrefix(name) {
+            let words = line.split(whereSeparator: { $0 == " " || $0 == "\t" })
+            if words.count > 1, let number = Int(words[1]) { return number }
+        }
+        throw TestFailure("process \(pid) has no \(name) any more")
+    }
+
+    private static func entries(of path: String) throws -> [String] {
+        guard let folder = unsafe opendir(path) else {
+            throw TestFailure("\(path): \(errorWords(clinux_errno()))")
+        }
+        defer { _ = unsafe closedir(folder) }
+        var names: [String] = []
+        while let entry = unsafe readdir(folder) {
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+                unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) {
+                    unsafe String(cString: $0)
+                }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+}
