@@ -48,7 +48,6 @@ extension Reader {
         }
         if IPAddress(text) != nil || HostPort.isName(text) {
             let shown = IPAddress(text).map { $0.isV4 ? "\($0)" : "[\($0)]" } ?? text
-            if shown.hasPrefix("[") { return "; IPv6 wants brackets and a port: \"[::1]:80\"" }
             return "; the port is missing: write \"\(shown):80\""
         }
         if text.hasPrefix(":") { return "; write \"0.0.0.0\(text)\" or \"[::]\(text)\"" }
