@@ -27,8 +27,17 @@ extension Worker {
         if isClean { keep(idle: upstreamIndex) } else { close(upstream: upstreamIndex) }
         let clientIndex = exchange.it.client
         let closes = exchange.it.closesClient
+        // A client that wanted this to be its last request sends nothing that a plain close could
+        // meet unread, so it need not be waited for.
+        let isLast = !exchange.it.clientStays && exchange.it.up.isDone
         release(index)
-        if closes { closeSoftly(clientIndex) } else { awaitRequest(clientIndex) }
+        if !closes {
+            awaitRequest(clientIndex)
+        } else if isLast && clients[clientIndex].link.isQuiet {
+            close(client: clientIndex)
+        } else {
+            closeSoftly(clientIndex)
+        }
     }
 
     /// The client may send its next request, or has done so already.

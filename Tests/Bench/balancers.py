@@ -1,0 +1,218 @@
+"""The balancers and the nodes behind them: their configurations, equal as far as they can be.
+
+Each has one worker (or --workers), kept-alive connections on both sides, round robin, no access
+log, no health checks, and two listeners: `web` before nodes that give a small answer, and `bulk`
+before nodes that take uploads and send downloads. Where a default would put a peer at a
+disadvantage in this setting, it is changed, and the reason stands beside the line.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+
+import processes
+
+
+class Balancer:
+    """One balancer under test: how to start it, and its ports."""
+
+    def __init__(self, name, setting, web_port, bulk_port, label=None):
+        """`label` names a second one of the kind, which has files of its own."""
+        self.name = name
+        self.web_port = web_port
+        self.bulk_port = bulk_port
+        self.setting = setting
+        self.folder = os.path.join(setting.scratch, f"{name}-{label}" if label else name)
+        self.files = self.folder if label else setting.out
+        self.log = os.path.join(setting.out, f"{name}.log")
+        self.process = None
+        os.makedirs(self.folder, exist_ok=True)
+        text, file, self.command = CONFIGURATIONS[name](self)
+        with open(file, "w") as out:
+            out.write(text)
+
+    def start(self, wait=True):
+        self.process = processes.start(
+            self.command, self.setting.balancer_cores, self.log, self.folder)
+        if wait:
+            processes.wait_until_answers(self.process, self.web_port, self.log)
+            processes.wait_until_answers(self.process, self.bulk_port, self.log, "/bytes/1")
+
+    def stop(self):
+        if self.process:
+            processes.stop(self.process)
+            self.process = None
+
+    def cpu_seconds(self):
+        return processes.cpu_seconds(self.process.pid)
+
+
+def nginx(one):
+    setting = one.setting
+    upstreams = {"web": setting.web_nodes, "bulk": setting.bulk_nodes}
+    servers = {"web": one.web_port, "bulk": one.bulk_port}
+    lines = [
+        "daemon off;",
+        "user root;" if os.geteuid() == 0 else "# not root: workers run as the caller",
+        f"worker_processes {setting.workers};",
+        f"worker_rlimit_nofile {setting.descriptors};",
+        f"pid {one.folder}/nginx.pid;",
+        "error_log stderr warn;",
+        "events {",
+        f"    worker_connections {2 * setting.capacity};",
+        "}",
+        "http {",
+        "    access_log off;",
+        "    keepalive_timeout 75s;",
+        "    keepalive_requests 1000000000;       # default 1000: would end connections amid a run",
+        "    client_max_body_size 0;",
+        "    proxy_http_version 1.1;",
+        '    proxy_set_header Connection "";      # kept-alive connections to the nodes',
+        "    proxy_set_header Host $http_host;",
+        "    proxy_set_header X-Forwarded-For $remote_addr;",
+        "    proxy_set_header X-Forwarded-Proto $scheme;",
+        "    proxy_set_header X-Forwarded-Host $http_host;",
+        "    proxy_request_buffering off;         # default on: uploads would go to disk first",
+        "    proxy_max_temp_file_size 0;          # default 1g: downloads would go to disk",
+    ]
+    for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
+        lines.append(f"    {kind}_temp_path {one.folder}/{kind};")
+    for name, nodes in upstreams.items():
+        lines.append(f"    upstream {name} {{")
+        lines += [f"        server 127.0.0.1:{port};" for port in nodes]
+        lines += [
+            "        keepalive 1024;",
+            "        keepalive_requests 1000000000;",
+            "    }",
+            "    server {",
+            f"        listen 127.0.0.1:{servers[name]} backlog=4096;",
+            f"        location / {{ proxy_pass http://{name}; }}",
+            "    }",
+        ]
+    lines.append("}")
+    file = os.path.join(one.files, "nginx.conf")
+    command = [find("nginx"), "-p", one.folder, "-e", "stderr", "-c", file]
+    return "\n".join(lines) + "\n", file, command
+
+
+def haproxy(one):
+    setting = one.setting
+    lines = [
+        "global",
+        f"    nbthread {setting.workers}",
+        "    # Two descriptors for each connection are more than it uses here: a warning is enough.",
+        "    no strict-limits",
+        "    # Also decides how many idle connections it keeps to the nodes.",
+        f"    maxconn {setting.capacity}",
+        "defaults",
+        "    mode http",
+        "    option splice-auto                   # bodies by splice where it pays",
+        "    option forwardfor",
+        "    http-reuse always                    # as the others: any connection, any request",
+        "    timeout connect 3s",
+        "    timeout client 10m",
+        "    timeout server 10m",
+        "    timeout http-keep-alive 75s",
+    ]
+    for name, port, nodes in (("web", one.web_port, setting.web_nodes),
+                              ("bulk", one.bulk_port, setting.bulk_nodes)):
+        lines += [
+            f"listen {name}",
+            f"    bind 127.0.0.1:{port} backlog 4096",
+            "    balance roundrobin",
+            "    http-request set-header X-Forwarded-Proto http",
+            "    http-request set-header X-Forwarded-Host %[req.hdr(Host)]",
+        ]
+        lines += [f"    server n{i} 127.0.0.1:{node}" for i, node in enumerate(nodes, 1)]
+    file = os.path.join(one.files, "haproxy.cfg")
+    # -W: a master and a worker, as its service runs it; -db: in the foreground.
+    return "\n".join(lines) + "\n", file, [find("haproxy"), "-W", "-db", "-f", file]
+
+
+def trivet(one):
+    setting = one.setting
+    pools = {
+        name: {
+            "strategy": "round-robin",
+            "nodes": [{"name": f"n{i}", "address": f"127.0.0.1:{port}"}
+                      for i, port in enumerate(nodes, 1)],
+        } for name, nodes in (("web", setting.web_nodes), ("bulk", setting.bulk_nodes))
+    }
+    configuration = {
+        "workers": setting.workers,
+        "listeners": [
+            {"name": "web", "address": f"127.0.0.1:{one.web_port}", "pool": "web"},
+            {"name": "bulk", "address": f"127.0.0.1:{one.bulk_port}", "pool": "bulk"},
+        ],
+        "pools": pools,
+    }
+    file = os.path.join(one.files, "trivet.json5")
+    return json.dumps(configuration, indent=2) + "\n", file, [setting.trivet, "run", file]
+
+
+CONFIGURATIONS = {"nginx": nginx, "haproxy": haproxy, "trivet": trivet}
+
+
+class Nodes:
+    """The nodes: one nginx with a port for each `web` node, one `bulknode` for the `bulk` ones."""
+
+    def __init__(self, setting):
+        self.setting = setting
+        self.running = []
+
+    def start(self):
+        setting = self.setting
+        folder = os.path.join(setting.scratch, "nodes")
+        os.makedirs(folder, exist_ok=True)
+        file = os.path.join(setting.out, "nodes.conf")
+        lines = [
+            "daemon off;",
+            "user root;" if os.geteuid() == 0 else "# not root",
+            f"worker_processes {len(setting.load_cores)};",
+            f"worker_rlimit_nofile {setting.descriptors};",
+            f"pid {folder}/nginx.pid;",
+            "error_log stderr warn;",
+            f"events {{ worker_connections {2 * setting.capacity + len(setting.web_nodes)}; }}",
+            "http {",
+            "    access_log off;",
+            "    keepalive_timeout 1h;",
+            "    keepalive_requests 1000000000;",
+        ]
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
+            lines.append(f"    {kind}_temp_path {folder}/{kind};")
+        lines.append("    server {")
+        lines += [f"        listen 127.0.0.1:{port} backlog=4096;" for port in setting.web_nodes]
+        lines += [
+            "        default_type text/plain;",
+            '        location / { return 200 "A small answer, as a ping or an API gives it.\\n"; }',
+            "    }",
+            "}",
+        ]
+        with open(file, "w") as out:
+            out.write("\n".join(lines) + "\n")
+        log = os.path.join(setting.out, "nodes.log")
+        web = [find("nginx"), "-p", folder, "-e", "stderr", "-c", file]
+        bulk = [setting.bulknode] + [str(port) for port in setting.bulk_nodes]
+        for command, port, path in ((web, setting.web_nodes[0], "/"),
+                                    (bulk, setting.bulk_nodes[0], "/bytes/1")):
+            process = processes.start(command, setting.load_cores, log, folder)
+            self.running.append(process)
+            processes.wait_until_answers(process, port, log, path)
+
+    def stop(self):
+        for process in self.running:
+            processes.stop(process)
+        self.running = []
+
+
+def find(name):
+    """A program's path; Debian keeps daemons where a user's PATH does not lead."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+def version(name, path):
+    """The first line with which a program names itself."""
+    flag = {"nginx": "-v", "haproxy": "-v", "trivet": "--version", "wrk": "-v"}[name]
+    said = subprocess.run([path, flag], capture_output=True, text=True, timeout=10)
+    return (said.stdout + said.stderr).strip().splitlines()[0]

@@ -1,0 +1,177 @@
+"""The work that is measured: one function for each kind, one call for each measurement.
+
+A measurement returns a dictionary of figures (names as in `FIGURES`) and `errors`, the number of
+requests or transfers that did not end as they should. What is counted as CPU is user and system
+time of the balancer's whole family of processes between just before and just after the load.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import time
+
+import balancers
+import processes
+
+# Figure: what it is, how it is written, and whether it stands in the plot and the ratios.
+FIGURES = {
+    "cpu_us": ("CPU per request", "{:.1f} us", True),
+    "rps": ("requests/s", "{:,.0f}", False),
+    "p50_us": ("p50", "{:,.0f} us", False),
+    "p99_us": ("p99", "{:,.0f} us", False),
+    "p999_us": ("p99.9", "{:,.0f} us", False),
+    "cpu_s_gb": ("CPU per GB", "{:.3f} s", True),
+    "gb_s": ("GB/s", "{:.2f}", False),
+    "idle_mb": ("at rest", "{:.2f} MB", True),
+    "held_kib": ("per idle connection", "{:.2f} KiB", True),
+    "start_ms": ("until the first answer", "{:.1f} ms", True),
+    "busy": ("core: own", "{:.0%}", False),
+    "foreign": ("others", "{:.0%}", False),
+}
+
+
+class Window:
+    """What a balancer and its cores did between `with` and its end."""
+
+    def __init__(self, one):
+        self.one = one
+
+    def read(self):
+        return (time.monotonic(), self.one.cpu_seconds(),
+                processes.core_seconds(self.one.setting.balancer_cores))
+
+    def __enter__(self):
+        self.before = self.read()
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            wall, self.cpu, cores = (b - a for a, b in zip(self.before, self.read()))
+            limit = wall * len(self.one.setting.balancer_cores)
+            self.shares = {"busy": self.cpu / limit,
+                           "foreign": max(0.0, cores - self.cpu) / limit}
+
+
+def wrk(one, connections, seconds, close):
+    setting = one.setting
+    threads = min(connections, len(setting.load_cores))
+    command = [balancers.find("wrk"), "-t", str(threads), "-c", str(connections),
+               "-d", f"{seconds}s", "--timeout", "5s", "--latency",
+               "-s", os.path.join(setting.sources, "report.lua")]
+    if close:
+        command += ["-H", "Connection: close"]
+    command.append(f"http://127.0.0.1:{one.web_port}/")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
+    for line in done.stdout.splitlines():
+        if line.startswith("JSON "):
+            return json.loads(line[5:])
+    raise RuntimeError(f"wrk printed no figures: {done.stdout}{done.stderr}")
+
+
+def requests(connections, close=False):
+    def measure(one):
+        wrk(one, connections, 1, close)
+        with Window(one) as window:
+            seen = wrk(one, connections, one.setting.seconds, close)
+        count = max(1, seen["requests"])
+        return {
+            "cpu_us": window.cpu / count * 1e6,
+            "rps": seen["requests"] / seen["microseconds"] * 1e6,
+            "p50_us": seen["p50"], "p99_us": seen["p99"], "p999_us": seen["p999"],
+            "errors": seen["errors"] + seen["refused"],
+        } | window.shares
+    return measure
+
+
+def bulk(kind, streams):
+    def measure(one):
+        setting = one.setting
+        size = setting.body // streams
+        command = [setting.bulkload, kind, str(one.bulk_port), str(size), str(streams)]
+        subprocess.run(command + ["0"], capture_output=True, timeout=120)  # one transfer each
+        with Window(one) as window:
+            done = subprocess.run(command + [str(setting.seconds)], capture_output=True, text=True,
+                                  timeout=setting.seconds + 70)
+        if not done.stdout:
+            raise RuntimeError(f"bulkload printed no figures: {done.stderr}")
+        seen = json.loads(done.stdout)
+        gigabytes = max(1, seen["bytes"]) / 1e9
+        return {
+            "cpu_s_gb": window.cpu / gigabytes, "gb_s": gigabytes / seen["seconds"],
+            "errors": seen["failures"],
+        } | window.shares
+    return measure
+
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
+
+
+def memory(one):
+    """A fresh balancer: its memory after a little work, and again with many idle connections,
+    each of which has had one answer and is kept alive."""
+    setting = one.setting
+    again = balancers.Balancer(one.name, setting, *processes.free_ports(2), label="memory")
+    held, errors = [], 0
+
+    def hold():
+        nonlocal errors
+        connection = socket.create_connection(("127.0.0.1", again.web_port), timeout=5)
+        held.append(connection)
+        connection.sendall(REQUEST)
+        if not connection.recv(4096).startswith(b"HTTP/1.1 200"):
+            errors += 1
+
+    try:
+        again.start()
+        for _ in range(100):
+            hold()
+            held.pop().close()
+        time.sleep(0.3)
+        idle = processes.proportional_set(again.process.pid)
+        for _ in range(setting.connections):
+            hold()
+        time.sleep(0.3)
+        full = processes.proportional_set(again.process.pid)
+        for connection in held:  # an idle connection that was closed behind our back does not count
+            connection.setblocking(False)
+            try:
+                connection.recv(1)
+                errors += 1
+            except BlockingIOError:
+                pass
+            except OSError:
+                errors += 1
+    finally:
+        for connection in held:
+            connection.close()
+        again.stop()
+    return {"idle_mb": idle / 1e6, "held_kib": (full - idle) / 1024 / setting.connections,
+            "errors": errors}
+
+
+def start_up(one):
+    """From just before the process is started until a request through it has its answer."""
+    again = balancers.Balancer(one.name, one.setting, *processes.free_ports(2), label="start-up")
+    try:
+        begun = time.monotonic()
+        again.start(wait=False)
+        processes.wait_until_answers(again.process, again.web_port, again.log)
+        return {"start_ms": (time.monotonic() - begun) * 1e3, "errors": 0}
+    finally:
+        again.stop()
+
+
+WORKS = {
+    "keepalive-1": ("small GET, 1 connection", requests(1)),
+    "keepalive-64": ("small GET, 64 connections", requests(64)),
+    "keepalive-1000": ("small GET, 1,000 connections", requests(1000)),
+    "new-connection": ("small GET, new connection each", requests(64, close=True)),
+    "upload-1": ("upload, 1 stream", bulk("upload", 1)),
+    "upload-16": ("upload, 16 streams", bulk("upload", 16)),
+    "download-1": ("download, 1 stream", bulk("download", 1)),
+    "download-16": ("download, 16 streams", bulk("download", 16)),
+    "chunked-1": ("chunked upload, 1 stream", bulk("chunked", 1)),
+    "memory": ("memory", memory),
+    "start-up": ("start-up", start_up),
+}
