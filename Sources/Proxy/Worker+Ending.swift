@@ -10,6 +10,8 @@ import Net
 extension Worker {
     // How long a client may go on sending after our last word, without a pause and in all.
     private static let lingerPause: UInt64 = 2_000_000_000
+    // The same while the worker drains: everything is answered, and the process wants to leave.
+    private static let drainPause: UInt64 = 200_000_000
     private static let lingerLimit: UInt64 = 30_000_000_000
 
     /// Both bodies are through.
@@ -199,7 +201,7 @@ extension Worker {
         client.it.phase = .lingering
         client.it.lingerUntil = now &+ Self.lingerLimit
         kit.buffers.reclaim(&client.it.link.input)
-        arm(index, after: Self.lingerPause)
+        arm(index, after: isDraining ? Self.drainPause : Self.lingerPause)
         linger(index)
     }
 
@@ -229,7 +231,8 @@ extension Worker {
                 }
             case .wait:
                 kit.buffers.reclaim(&client.it.link.input)
-                arm(index, after: min(Self.lingerPause, client.it.lingerUntil &- now))
+                let pause = isDraining ? Self.drainPause : Self.lingerPause
+                arm(index, after: min(pause, client.it.lingerUntil &- now))
                 return
             case .ended, .failed:
                 close(client: index)
