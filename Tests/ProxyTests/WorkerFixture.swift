@@ -74,6 +74,20 @@ import Synchronization
             guard let means = try? Worker.Means(worker: 0) else { return }
             var worker = Worker(shared, index: 0, means)
             if worker.watch() { worker.run() }
+            // Two buffers are the worker's own.
+            started.left.store(
+                worker.clients.count + worker.exchanges.count + worker.upstreams.count
+                    + worker.kit.buffers.lent - 2, ordering: .releasing)
+        }
+    }
+
+    /// Requests that nodes are counted to have, once nothing is under way any more: 0, or a leak.
+    func inFlight() -> UInt64 {
+        let deadline = monotonicNow() + 10_000_000_000
+        while true {
+            let count = board.snapshot().reduce(0) { $0 + $1.inFlight }
+            if count == 0 || monotonicNow() > deadline { return count }
+            _ = poll(nil, 0, 5)
         }
     }
 
@@ -86,6 +100,8 @@ import Synchronization
 
     private final class Started: Sendable {
         let identifier = Atomic<Int32>(0)
+        /// What the worker still held when it had left: connections, exchanges, buffers.
+        let left = Atomic<Int>(-1)
     }
 
     func order(_ order: Orders.Order) {
@@ -93,10 +109,13 @@ import Synchronization
         shared.wakeups[0].signal()
     }
 
-    /// Drains, or ends at once, and waits for the thread.
-    func leave(now: Bool = true) {
+    /// Drains, or ends at once, and waits for the thread. What it says should be 0: how many
+    /// connections, exchanges and buffers the worker did not give back.
+    @discardableResult
+    func leave(now: Bool = true) -> Int {
         order(now ? .stop : .drain)
         thread.join()
         unsafe memory.deallocate()
+        return started.left.load(ordering: .acquiring)
     }
 }
