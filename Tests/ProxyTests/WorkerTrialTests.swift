@@ -247,10 +247,12 @@ import Testing
         let node = try TestNode.answering(Self.ok)
         for _ in 0..<20 {
             let worker = try WorkerFixture(nodes: [node.port])
-            let clients = try (0..<10).map { _ in try Conversation(port: worker.port) }
-            for client in clients { try client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n") }
-            worker.order(.drain)
-            for client in clients { #expect(try client.response().body == "ok") }
+            do {
+                let clients = try (0..<10).map { _ in try Conversation(port: worker.port) }
+                for client in clients { try client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n") }
+                worker.order(.drain)
+                for client in clients { #expect(try client.response().body == "ok") }
+            }
             #expect(worker.leave(now: false) == 0)
         }
     }
