@@ -71,7 +71,8 @@ final class Conversation: @unchecked Sendable {
             var wait = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
             guard unsafe poll(&wait, 1, milliseconds) == 1 else { break }
             let n = unsafe Glibc.send(
-                fd, block, min(block.count, limit - sent), Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+                fd, block, min(block.count, limit - sent), Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)
+            )
             if n < 0 && errno == EAGAIN { continue }
             guard n > 0 else { break }
             sent += n

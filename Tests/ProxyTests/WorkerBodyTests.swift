@@ -180,7 +180,8 @@ import Testing
     func cutShort(_ resets: Bool) throws {
         let node = try TestNode { conversation in
             let head = try conversation.read(until: "\r\n\r\n")
-            let framing = head.hasPrefix("GET /c") ? "Transfer-Encoding: chunked" : "Content-Length: 9"
+            let framing =
+                head.hasPrefix("GET /c") ? "Transfer-Encoding: chunked" : "Content-Length: 9"
             if resets { conversation.resetOnClose() }
             try conversation.send("HTTP/1.1 200 OK\r\n\(framing)\r\n\r\n4\r\nabcd")
         }
@@ -201,7 +202,8 @@ import Testing
             while true {
                 let head = try conversation.read(until: "\r\n\r\n")
                 #expect(head.contains("100-continue"))
-                try conversation.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n")
+                try conversation.send(
+                    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n")
                 _ = try conversation.read(count: 100_000)
                 try conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             }
@@ -243,6 +245,67 @@ import Testing
                 #expect(try other.response().body == "ok")
             }
             upload.join()
+        }
+    }
+
+    @Test("A node's last word on an upload arrives though it resets the connection after it")
+    func answerThenReset() throws {
+        let node = try TestNode { conversation in
+            _ = try conversation.read(count: 200_000)
+            try conversation.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+            // More than that lies unread, so that closing resets.
+        }
+        try with(node) { worker in
+            for _ in 0..<20 {
+                let client = try Conversation(port: worker.port)
+                try client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n")
+                _ = client.sendWhileTaken(900_000, quiet: 1000)
+                #expect(try client.response().head.hasPrefix("HTTP/1.1 413"))
+            }
+        }
+    }
+
+    @Test("A body that stops making sense is told so, after an interim response too")
+    func malformedChunk() throws {
+        let node = try TestNode { conversation in
+            _ = try conversation.read(until: "\r\n\r\n")
+            try conversation.send("HTTP/1.1 100 Continue\r\n\r\n")
+            #expect(try !conversation.readAll().contains("0\r\n\r\n"))
+        }
+        try with(node) { worker in
+            let client = try Conversation(port: worker.port)
+            try client.send(
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+                    + "Expect: 100-continue\r\n\r\n")
+            _ = try client.read(until: "\r\n\r\n")
+            try client.send("5\r\nhello\r\nnonsense\r\n")
+            #expect(try client.response().head.hasPrefix("HTTP/1.1 400"))
+            #expect(try client.readAll() == "")
+        }
+    }
+
+    @Test("A node that sends interim responses without end does not hold up its worker")
+    func interimFlood() throws {
+        let node = try TestNode { conversation in
+            while true {
+                let head = try conversation.read(until: "\r\n\r\n")
+                if head.hasPrefix("GET /flood") {
+                    let some = String(repeating: "HTTP/1.1 102 Processing\r\n\r\n", count: 1000)
+                    while true { try conversation.send(some) }
+                }
+                try conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            }
+        }
+        try with(node) { worker in
+            let flooded = try Conversation(port: worker.port)
+            // Nothing of the flood goes to an HTTP/1.0 client, so nothing stops it.
+            try flooded.send("GET /flood HTTP/1.0\r\n\r\n")
+            let other = try Conversation(port: worker.port)
+            for _ in 0..<50 {
+                try other.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                #expect(try other.response().body == "ok")
+            }
+            flooded.resetOnClose()
         }
     }
 
@@ -289,7 +352,9 @@ import Testing
         held.close()
     }
 
-    @Test("A client that goes away in the middle takes its exchange with it", arguments: [true, false])
+    @Test(
+        "A client that goes away in the middle takes its exchange with it",
+        arguments: [true, false])
     func goesAway(_ uploads: Bool) throws {
         let ended = try Wakeup()
         let node = try TestNode { conversation in

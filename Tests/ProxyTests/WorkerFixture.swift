@@ -28,7 +28,10 @@ import Synchronization
         var exchangeIdle: UInt64 = 600_000_000_000
     }
 
-    init(nodes: [UInt16], times: Times = Times(), trusted: [AddressRange] = []) throws {
+    init(
+        nodes: [UInt16], times: Times = Times(), trusted: [AddressRange] = [],
+        accessLog: Int32 = -1
+    ) throws {
         let spec = PoolSpec(
             name: "pool",
             nodes: nodes.enumerated().map { index, port in
@@ -56,7 +59,7 @@ import Synchronization
                     tunnelTimeout: 0, retries: 2, reusesAlways: false)
             ], nodeTotal: nodes.count,
             names: [PoolNames(pool: "pool", nodes: nodes.map { "\($0)" }, strategies: [])],
-            accessLog: -1, entropy: 1, clocks: [WorkerClock(monotonicNow())],
+            accessLog: accessLog, entropy: 1, clocks: [WorkerClock(monotonicNow())],
             wakeups: [try Wakeup()],
             connections: [ConnectionCount(limit: nil)],
             listening: [

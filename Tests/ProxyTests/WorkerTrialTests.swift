@@ -189,7 +189,8 @@ import Testing
         let node = try TestNode.answering(Self.ok)
         let worker = try WorkerFixture(nodes: [node.port])
         let client = try Conversation(port: worker.port)
-        try client.send([0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3] + [UInt8](repeating: 7, count: 500))
+        try client.send(
+            [0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3] + [UInt8](repeating: 7, count: 500))
         #expect(try client.readAll().hasPrefix("HTTP/1.1 400"))
         #expect(worker.leave() == 0)
     }
