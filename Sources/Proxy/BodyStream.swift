@@ -55,6 +55,7 @@ struct BodyStream: ~Copyable {
     private static let spliceThreshold: UInt64 = 65_536
     // What one stream may move before the other connections of the worker get their turn.
     private static let budget = 2 << 20
+    private static let readLimit = 64
     // What a piece of chunks holds at most, so that it fits into a buffer with its framing.
     private static let pieceLimit = 49_152
     private static let headLimit = 7_168
@@ -70,6 +71,7 @@ struct BodyStream: ~Copyable {
             return .sinkFailed(code)
         }
         let start = moved
+        var reads = 0
         while true {
             switch sink.flush(&kit) {
             case .done: break
@@ -93,7 +95,9 @@ struct BodyStream: ~Copyable {
                 // A piece of framing alone, cut in its middle: only more bytes help.
                 if source.input.count < before || isRead { continue }
             }
-            if Int(moved &- start) >= Self.budget { return .yield }
+            // Framing moves nothing: reads are counted too.
+            if Int(moved &- start) >= Self.budget || reads == Self.readLimit { return .yield }
+            reads += 1
             guard sink.canWrite else { return rest(&source, &kit) }
             if let outcome = read(&source, &kit) {
                 return outcome == .wait ? rest(&source, &kit) : outcome

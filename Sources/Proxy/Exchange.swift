@@ -41,6 +41,8 @@ struct Exchange: ~Copyable {
 
     // The attempts.
     var attempt: UInt32 = 0
+    /// How often a node was picked.
+    var picks: UInt32 = 0
     var tried: [8 of UInt32] = .init(repeating: .max)
     var node: UInt32 = .max
     var token: UInt64 = 0

@@ -14,6 +14,8 @@ struct Link: ~Copyable {
     var canWrite = true
     /// The poller has seen the peer's last byte announced; there may still be bytes before it.
     var peerEnding = false
+    /// Nothing goes in either direction any more: reset, or ended by both sides.
+    var isBroken = false
     /// A read has come to the peer's last byte.
     var ended = false
     /// What came in and was not dealt with.
@@ -31,6 +33,13 @@ struct Link: ~Copyable {
         if event.readable { canRead = true }
         if event.writable { canWrite = true }
         if event.peerEnded || event.broken { peerEnding = true }
+        if event.broken { isBroken = true }
+    }
+
+    /// Whether nothing has come in that was not read yet, the peer's end included.
+    mutating func isSilent(_ kit: inout Kit) -> Bool {
+        guard input.isEmpty && !peerEnding else { return false }
+        return !canRead || fill(&kit) == .wait
     }
 
     enum Filled: Equatable {

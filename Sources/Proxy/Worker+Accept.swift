@@ -55,12 +55,11 @@ extension Worker {
 
     /// Level-triggered listeners would spin while nobody can be taken: they are left out for a second.
     private mutating func restAccepting(_ code: Int32) {
-        guard acceptRestsUntil == 0 else { return }
-        if !isDraining {
-            Log.warning(
-                "worker \(index) takes no connections for a second: \(errorText(code))"
-                    + " (\(clients.count) clients, \(upstreams.count) connections to nodes)")
-        }
+        // Draining leaves the listeners one by one: some are closed already.
+        guard acceptRestsUntil == 0 && !isDraining else { return }
+        Log.warning(
+            "worker \(index) takes no connections for a second: \(errorText(code))"
+                + " (\(clients.count) clients, \(upstreams.count) connections to nodes)")
         acceptRestsUntil = now &+ 1_000_000_000
         for listening in listeners { poller.remove(listening.fd) }
     }

@@ -78,7 +78,14 @@ extension Worker {
     private mutating func pumpDown(_ index: UInt32) -> Bool {
         let exchange = exchanges.at(index)
         let client = clients.at(exchange.it.client)
+        var heads = 0
         while exchange.it.answer == .awaited {
+            // A node that sends interim responses without end does not hold up the others.
+            if heads == 16 {
+                enqueue(client: exchange.it.client)
+                return true
+            }
+            heads += 1
             switch readAnswer(index) {
             case .waits: return true
             case .goesOn: break
@@ -253,7 +260,11 @@ extension Worker {
             let outcome = exchange.it.down.pump(from: &upstream.it.link, to: &client.it.link, &kit)
             guard goesOn(index, outcome, fromClient: false) else { return }
         }
-        if exchange.it.up.isDone && exchange.it.down.isDone {
+        // A side that has ended is not read from, so that its reset would go unnoticed.
+        let isOver =
+            exchange.it.up.isDone && (exchange.it.down.isDone || client.it.link.isBroken)
+            || exchange.it.down.isDone && upstream.it.link.isBroken
+        if isOver {
             settle(index, .ok)
             endTunnel(index)
             return

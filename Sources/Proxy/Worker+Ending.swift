@@ -13,6 +13,8 @@ extension Worker {
     // The same while the worker drains: everything is answered, and the process wants to leave.
     private static let drainPause: UInt64 = 200_000_000
     private static let lingerLimit: UInt64 = 30_000_000_000
+    // How often it is read from before the other connections of the worker get their turn: 2 MiB.
+    private static let lingerReads = 32
 
     /// Both bodies are through.
     mutating func finish(_ index: UInt32) {
@@ -22,9 +24,8 @@ extension Worker {
         let upstream = upstreams.at(upstreamIndex)
         // Reusable only if both sides have said all they had to, and nothing else.
         let isClean =
-            exchange.it.upstreamStays && exchange.it.up.isDone && !upstream.it.link.ended
-            && !upstream.it.link.peerEnding && upstream.it.link.input.isEmpty
-            && upstream.it.link.output.isEmpty
+            exchange.it.upstreamStays && exchange.it.up.isDone && upstream.it.link.output.isEmpty
+            && upstream.it.link.isSilent(&kit)
         exchange.it.upstream = .max
         if isClean { keep(idle: upstreamIndex) } else { close(upstream: upstreamIndex) }
         let clientIndex = exchange.it.client
@@ -174,7 +175,7 @@ extension Worker {
                 client: clients[exchange.client].address, pool: names.pool,
                 node: names.node(exchange.node), strategy: names.strategy(exchange.strategy),
                 status: exchange.status, wasCut: exchange.wasCut,
-                attempts: exchange.attempt + (exchange.node == .max ? 0 : 1),
+                attempts: exchange.picks,
                 received: exchange.up.moved, sent: exchange.down.moved,
                 connect: exchange.connectNs,
                 firstByte: exchange.firstByteAt > 0
@@ -221,14 +222,13 @@ extension Worker {
             client.it.saidGoodbye = true
             Socket.endSending(client.it.link.fd)
         }
-        while true {
+        guard now < client.it.lingerUntil else {
+            close(client: index)
+            return
+        }
+        for _ in 0..<Self.lingerReads {
             switch client.it.link.fill(&kit) {
-            case .more:
-                client.it.link.input.clear()
-                if now >= client.it.lingerUntil {
-                    close(client: index)
-                    return
-                }
+            case .more: client.it.link.input.clear()
             case .wait:
                 kit.buffers.reclaim(&client.it.link.input)
                 let pause = isDraining ? Self.drainPause : Self.lingerPause
@@ -239,6 +239,9 @@ extension Worker {
                 return
             }
         }
+        kit.buffers.reclaim(&client.it.link.input)
+        arm(index, after: Self.lingerPause)
+        enqueue(client: index)
     }
 
     /// A client's patience, or ours with it or its node, has ended.
@@ -277,6 +280,9 @@ extension Worker {
             } else if exchange.it.up.isDone {
                 settle(index, .timedOut)
                 fail(index, 504, "the node did not answer in time")
+            } else if !upstreams[exchange.it.upstream].link.canWrite {
+                settle(index, .timedOut)
+                fail(index, 504, "the node did not take the request's body in time")
             } else {
                 settle(index, .abandoned)
                 fail(index, 408, "the request's body did not arrive in time")
@@ -293,6 +299,9 @@ extension Worker {
 
     /// The worker leaves: whatever is still open is closed.
     mutating func closeEverything() {
+        if !isDraining {
+            for listening in listeners { IO.close(listening.fd) }
+        }
         for index in 0..<UInt32(clients.capacity) where clients.isLive(index: index) {
             let client = clients.at(index)
             if client.it.phase == .exchange {

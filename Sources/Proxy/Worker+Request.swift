@@ -116,6 +116,7 @@ extension Worker {
             exchange.it.generation = view.it.generation
             exchange.it.addressIndex = 0
             exchange.it.isCounted = true
+            exchange.it.picks += 1
             view.it.began(node)
             if exchange.it.note != .max {
                 log.note(exchange.it.note, reason: view.it.lastReason)
@@ -176,6 +177,8 @@ extension Worker {
         let head = requestHead(of: client)
         if !headIsParsed { parseAgain(client) }
         exchange.it.phase = .running
+        // Every attempt has the whole of its time.
+        exchange.it.isArmed = false
         var facts = ForwardingFacts(
             client: client.it.address, secure: false, trusted: client.it.isTrusted,
             passUpgrade: exchange.it.wantsWebSocket)
@@ -190,6 +193,7 @@ extension Worker {
         let fits = kit.scratch.write { head.it.writeForwarded(bytes, facts: facts, to: &$0) }
         guard fits else {
             kit.scratch.clear()
+            settle(index, .abandoned)
             fail(index, 431, "the request's header fields are too long to be forwarded")
             return
         }

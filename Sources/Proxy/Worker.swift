@@ -182,7 +182,8 @@ struct Worker: ~Copyable {
                 drive(clients.at(upstream.it.client).it.exchange)
             }
         case .listener:
-            accept(Int(token.handle.index))
+            // An event of this turn may be older than the order to drain, and its descriptor closed.
+            if !isDraining { accept(Int(token.handle.index)) }
         case .wakeup:
             shared.wakeups[index].clear()
         }
@@ -194,7 +195,12 @@ struct Worker: ~Copyable {
         switch client.it.phase {
         case .head: readHead(index)
         case .exchange:
-            if broken { clientGone(client.it.exchange) } else { drive(client.it.exchange) }
+            // What came through a tunnel before its client ended is still there to be passed on.
+            if broken && exchanges[client.it.exchange].phase != .tunnel {
+                clientGone(client.it.exchange)
+            } else {
+                drive(client.it.exchange)
+            }
         case .lingering: linger(index)
         }
     }

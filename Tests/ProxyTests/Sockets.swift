@@ -10,8 +10,8 @@ struct Broken: Error, CustomStringConvertible {
     init(_ text: String) { description = text }
 }
 
-/// A blocking connection with a deadline of 10 s on every wait.
-final class Conversation {
+/// A blocking connection with a deadline of 10 s on every wait. One thread's at a time.
+final class Conversation: @unchecked Sendable {
     let fd: Int32
     private var pending: [UInt8] = []
 
@@ -59,6 +59,26 @@ final class Conversation {
     }
 
     func endSending() { shutdown(fd, Int32(SHUT_WR)) }
+
+    /// Closing will reset the connection.
+    func resetOnClose() { Socket.resetOnClose(fd) }
+
+    /// Sends until the peer takes no more for `milliseconds`, or it fails; how many bytes went.
+    func sendWhileTaken(_ limit: Int, quiet milliseconds: Int32) -> Int {
+        let block = [UInt8](repeating: 0x61, count: 65_536)
+        var sent = 0
+        while sent < limit {
+            var wait = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
+            guard unsafe poll(&wait, 1, milliseconds) == 1 else { break }
+            let n = unsafe Glibc.send(
+                fd, block, min(block.count, limit - sent), Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)
+            )
+            if n < 0 && errno == EAGAIN { continue }
+            guard n > 0 else { break }
+            sent += n
+        }
+        return sent
+    }
 
     /// More bytes, or false at the end.
     private func more() throws -> Bool {

@@ -28,7 +28,10 @@ import Synchronization
         var exchangeIdle: UInt64 = 600_000_000_000
     }
 
-    init(nodes: [UInt16], times: Times = Times(), trusted: [AddressRange] = []) throws {
+    init(
+        nodes: [UInt16], times: Times = Times(), trusted: [AddressRange] = [],
+        accessLog: Int32 = -1
+    ) throws {
         let spec = PoolSpec(
             name: "pool",
             nodes: nodes.enumerated().map { index, port in
@@ -56,7 +59,7 @@ import Synchronization
                     tunnelTimeout: 0, retries: 2, reusesAlways: false)
             ], nodeTotal: nodes.count,
             names: [PoolNames(pool: "pool", nodes: nodes.map { "\($0)" }, strategies: [])],
-            accessLog: -1, entropy: 1, clocks: [WorkerClock(monotonicNow())],
+            accessLog: accessLog, entropy: 1, clocks: [WorkerClock(monotonicNow())],
             wakeups: [try Wakeup()],
             connections: [ConnectionCount(limit: nil)],
             listening: [
@@ -74,6 +77,20 @@ import Synchronization
             guard let means = try? Worker.Means(worker: 0) else { return }
             var worker = Worker(shared, index: 0, means)
             if worker.watch() { worker.run() }
+            // Two buffers are the worker's own.
+            started.left.store(
+                worker.clients.count + worker.exchanges.count + worker.upstreams.count
+                    + worker.kit.buffers.lent - 2, ordering: .releasing)
+        }
+    }
+
+    /// Requests that nodes are counted to have, once nothing is under way any more: 0, or a leak.
+    func inFlight() -> UInt64 {
+        let deadline = monotonicNow() + 10_000_000_000
+        while true {
+            let count = board.snapshot().reduce(0) { $0 + $1.inFlight }
+            if count == 0 || monotonicNow() > deadline { return count }
+            _ = poll(nil, 0, 5)
         }
     }
 
@@ -86,6 +103,8 @@ import Synchronization
 
     private final class Started: Sendable {
         let identifier = Atomic<Int32>(0)
+        /// What the worker still held when it had left: connections, exchanges, buffers.
+        let left = Atomic<Int>(-1)
     }
 
     func order(_ order: Orders.Order) {
@@ -93,10 +112,13 @@ import Synchronization
         shared.wakeups[0].signal()
     }
 
-    /// Drains, or ends at once, and waits for the thread.
-    func leave(now: Bool = true) {
+    /// Drains, or ends at once, and waits for the thread. What it says should be 0: how many
+    /// connections, exchanges and buffers the worker did not give back.
+    @discardableResult
+    func leave(now: Bool = true) -> Int {
         order(now ? .stop : .drain)
         thread.join()
         unsafe memory.deallocate()
+        return started.left.load(ordering: .acquiring)
     }
 }
