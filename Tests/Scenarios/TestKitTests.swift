@@ -36,13 +36,13 @@ struct TestKitTests {
     }
 
     @Test("what a sanitizer finds in a program fails the test that started it")
-    func findings() {
+    func findings() throws {
         func run() throws {
             let report = "==7==ERROR: AddressSanitizer: heap-use-after-free on address 0x1"
             let child = try Child("/bin/sh", ["-c", "echo \"$0\" >&2", report])
             #expect(try child.waitForEnd() == .code(0))
         }
-        withKnownIssue {
+        try withKnownIssue {
             try run()
         } when: {
             !ProcessFacts.isMemoryTelling
