@@ -154,7 +154,10 @@ final class TestNode: Sendable {
             while true {
                 let fd = accept(listener, nil, nil)
                 if fd < 0 { return }
-                _ = try? Thread("conversation") { try? serve(Conversation(accepted: fd)) }
+                let conversation = try? Thread("conversation") {
+                    try? serve(Conversation(accepted: fd))
+                }
+                conversation?.detach()
             }
         }
     }

@@ -29,7 +29,7 @@ struct TrafficTests {
         #expect(answer.text.contains("\(size)"))
     }
 
-    @Test("an upload arrives byte for byte", .timeLimit(.minutes(1)))
+    @Test("an upload arrives byte for byte", .timeLimit(.minutes(3)))
     func exactUpload() throws {
         let cluster = try Cluster(nodes: 1)
         let size = 20_000_001
