@@ -84,7 +84,8 @@ let package = Package(
 
         // What proves it.
         .target(
-            name: "TestKit", dependencies: ["Base", "CLinux"], path: "Tests/TestKit",
+            name: "TestKit", dependencies: ["Base", "CAllocations", "CLinux"],
+            path: "Tests/TestKit",
             swiftSettings: strict),
         .target(name: "CAllocations", path: "Tests/Allocations"),
         tests("ArchitectureTests", uses: []),

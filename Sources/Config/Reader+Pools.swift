@@ -47,7 +47,8 @@ extension Reader {
         }
         pool.health = fields["health"].flatMap { health($0, what) }
         if let node = fields["timeouts"] { pool.timeouts = poolTimeouts(node, what) }
-        pool.retries = integer(fields, "retries", 0...16) ?? pool.retries
+        // An exchange remembers eight nodes that it has tried.
+        pool.retries = integer(fields, "retries", 0...7) ?? pool.retries
         pool.reuse = choice(fields, "reuse", [("fresh", .fresh), ("always", .always)]) ?? .fresh
         if let node = required(fields, "nodes") { pool.nodes = nodes(node, pool: pool.name, what) }
         return pool

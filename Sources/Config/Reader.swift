@@ -171,10 +171,10 @@ struct Reader {
             }
             return value
         case .number(let number):
+            let seconds = number.isFinite ? JSON.text(of: number) : "3"
             complain(
                 node.place,
-                "\(what) has no unit; expected a duration such as "
-                    + "\"\(JSON.text(of: number))s\", in quotes")
+                "\(what) has no unit; expected a duration such as \"\(seconds)s\", in quotes")
         default:
             mismatch(node, what, expected)
         }
@@ -190,7 +190,7 @@ struct Reader {
         switch node.kind {
         case .number(let number):
             value = UInt64(exactly: number)
-            shown = JSON.text(of: number)
+            shown = number.isFinite ? JSON.text(of: number) : "\(number)"
         case .string(let text):
             value = Units.size(text)
             shown = quoted(text)

@@ -25,6 +25,9 @@ struct Link: ~Copyable {
 
     init(fd: Int32) { self.fd = fd }
 
+    /// Nothing was read that is not dealt with, and nothing waits to be sent.
+    var isQuiet: Bool { input.isEmpty && output.isEmpty }
+
     /// Takes in what the poller says.
     mutating func note(_ event: Event) {
         if event.readable { canRead = true }

@@ -10,6 +10,8 @@ import Net
 extension Worker {
     // How long a client may go on sending after our last word, without a pause and in all.
     private static let lingerPause: UInt64 = 2_000_000_000
+    // The same while the worker drains: everything is answered, and the process wants to leave.
+    private static let drainPause: UInt64 = 200_000_000
     private static let lingerLimit: UInt64 = 30_000_000_000
     // How often it is read from before the other connections of the worker get their turn: 2 MiB.
     private static let lingerReads = 32
@@ -28,8 +30,17 @@ extension Worker {
         if isClean { keep(idle: upstreamIndex) } else { close(upstream: upstreamIndex) }
         let clientIndex = exchange.it.client
         let closes = exchange.it.closesClient
+        // A client that wanted this to be its last request sends nothing that a plain close could
+        // meet unread, so it need not be waited for.
+        let isLast = !exchange.it.clientStays && exchange.it.up.isDone
         release(index)
-        if closes { closeSoftly(clientIndex) } else { awaitRequest(clientIndex) }
+        if !closes {
+            awaitRequest(clientIndex)
+        } else if isLast && clients[clientIndex].link.isQuiet {
+            close(client: clientIndex)
+        } else {
+            closeSoftly(clientIndex)
+        }
     }
 
     /// The client may send its next request, or has done so already.
@@ -191,7 +202,7 @@ extension Worker {
         client.it.phase = .lingering
         client.it.lingerUntil = now &+ Self.lingerLimit
         kit.buffers.reclaim(&client.it.link.input)
-        arm(index, after: Self.lingerPause)
+        arm(index, after: isDraining ? Self.drainPause : Self.lingerPause)
         linger(index)
     }
 
@@ -220,7 +231,8 @@ extension Worker {
             case .more: client.it.link.input.clear()
             case .wait:
                 kit.buffers.reclaim(&client.it.link.input)
-                arm(index, after: min(Self.lingerPause, client.it.lingerUntil &- now))
+                let pause = isDraining ? Self.drainPause : Self.lingerPause
+                arm(index, after: min(pause, client.it.lingerUntil &- now))
                 return
             case .ended, .failed:
                 close(client: index)

@@ -1,9 +1,13 @@
 // The command `trivet`. The words that begin with two dashes here are for its own processes: a
 // balancer under its supervisor, and the child in which plugins are tried.
 
+import CLinux
 import Glibc
 import Loading
 
+// Children are started from /proc/self/exe, so the kernel calls them "exe"; ps, top and pidof are to
+// find them by the name that people know.
+_ = unsafe clinux_set_thread_name(pthread_self(), "trivet")
 let arguments = Array(CommandLine.arguments.dropFirst())
 let rest = Array(arguments.dropFirst())
 switch arguments.first {

@@ -1,5 +1,6 @@
 // Stands before malloc and its kin in the test process and counts the calls of one thread. glibc's own
-// functions do the work under the names it exports for this purpose.
+// functions do the work under the names it exports for this purpose. A sanitizer has to stand there
+// itself: in its builds nothing is counted.
 
 #include "CAllocations.h"
 
@@ -8,14 +9,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-// A sanitizer stands in this place itself: nothing is counted then.
-#define ALLOCATIONS_ARE_NOT_OURS 1
-#endif
-#endif
-
-#ifndef ALLOCATIONS_ARE_NOT_OURS
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
@@ -24,6 +17,14 @@ extern long syscall(long, ...);
 
 static _Atomic int32_t watched;
 static _Atomic uint64_t count;
+
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+
+bool allocations_are_counted(void) { return false; }
+
+#else
+
+bool allocations_are_counted(void) { return true; }
 
 static inline void note(void) {
     int32_t thread = atomic_load_explicit(&watched, memory_order_relaxed);
@@ -54,9 +55,6 @@ int posix_memalign(void **out, size_t alignment, size_t size) {
     return 0;
 }
 
-#else
-static _Atomic int32_t watched;
-static _Atomic uint64_t count;
 #endif
 
 void allocations_watch(int32_t thread) {

@@ -138,7 +138,7 @@ import Testing
                 #"trivet.json5:6:70: the protocol "tcp" of the listener "tcp" is not supported by this version; expected "http""#,
                 #"trivet.json5:6:77: "tls" in the listener "tcp" is not supported by this version"#,
                 #"trivet.json5:10:17: unknown strategy "round-robbin"; did you mean "round-robin"? loaded: round-robin"#,
-                #"trivet.json5:11:16: "retries" in the pool "octopus" is -1; expected a whole number from 0 to 16"#,
+                #"trivet.json5:11:16: "retries" in the pool "octopus" is -1; expected a whole number from 0 to 7"#,
                 #"trivet.json5:12:24: unknown check "octopuss"; did you mean "octopus"? loaded: http, octopus, tcp"#,
                 #"trivet.json5:13:37: "10.0.0.1" is no address for the node "a" of the pool "octopus"; the port is missing: write "10.0.0.1:80""#,
                 #"trivet.json5:13:49: unknown key "wieght" in the node "a" of the pool "octopus"; did you mean "weight"? known: name, address, weight, tier, metadata"#,

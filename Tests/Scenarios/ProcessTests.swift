@@ -72,6 +72,13 @@ struct ProcessTests {
         _ = try eventually("the balancer's end") { ProcessFacts.exists(balancer) ? nil : true }
     }
 
+    @Test("whoever looks for trivet among the processes finds all of it", .timeLimit(.minutes(1)))
+    func names() throws {
+        let cluster = try Cluster(nodes: 1)
+        #expect(try ProcessFacts(cluster.trivet.process.pid).name() == "trivet")
+        #expect(try cluster.balancer().name() == "trivet")
+    }
+
     @Test("thousands of connections leave no descriptor behind", .timeLimit(.minutes(1)))
     func noLeaks() throws {
         let cluster = try Cluster()

@@ -35,6 +35,20 @@ struct TestKitTests {
         #expect(try signalled.waitForExit() == .signal(SIGKILL))
     }
 
+    @Test("what a sanitizer finds in a program fails the test that started it")
+    func findings() throws {
+        func run() throws {
+            let report = "==7==ERROR: AddressSanitizer: heap-use-after-free on address 0x1"
+            let child = try Child("/bin/sh", ["-c", "echo \"$0\" >&2", report])
+            #expect(try child.waitForEnd() == .code(0))
+        }
+        try withKnownIssue {
+            try run()
+        } when: {
+            !ProcessFacts.isMemoryTelling
+        }
+    }
+
     @Test("a line that cannot come any more fails at once, with what was said")
     func missingLine() throws {
         let child = try Child("/bin/sh", ["-c", "echo something else"])

@@ -21,7 +21,9 @@ struct TrafficTests {
         // The first half is at the node before the second leaves: nothing is held back.
         try cluster.nodes[0].waitForStats("the first half") { $0.bytesIn >= size / 2 - (8 << 20) }
         let during = try cluster.balancer().residentBytes()
-        #expect(during - before < 8 << 20, "\((during - before) >> 10) KiB more")
+        if ProcessFacts.isMemoryTelling {
+            #expect(during - before < 8 << 20, "\((during - before) >> 10) KiB more")
+        }
         try client.sendPattern(size / 2)
         let answer = try client.response()
         #expect(answer.text.contains("\(size)"))
@@ -91,7 +93,9 @@ struct TrafficTests {
         // Others are served meanwhile.
         for _ in 0..<20 { #expect(try warm.get("/").status == 200) }
         let during = try cluster.balancer().residentBytes()
-        #expect(during - before < 8 << 20, "\((during - before) >> 10) KiB more")
+        if ProcessFacts.isMemoryTelling {
+            #expect(during - before < 8 << 20, "\((during - before) >> 10) KiB more")
+        }
     }
 
     @Test("server-sent events arrive one by one", .timeLimit(.minutes(1)))

@@ -1,8 +1,11 @@
 // A program that a test has started: its lines as they come, its end, and the certainty that it, and
-// what it started in its turn, does not outlive the test.
+// what it started in its turn, does not outlive the test. In a build for a sanitizer, what that finds in
+// the program fails the test.
 
+import CAllocations
 import CLinux
 import Glibc
+import Testing
 
 /// A running program. Killed, with its whole process group, when this goes.
 @safe
@@ -60,6 +63,15 @@ package final class Child: Sendable {
     deinit {
         state.withLock { _ in _ = kill(-pid, SIGKILL) }
         _ = state.wait(until: Deadline(seconds: 10)) { $0.exit }
+        if !allocations_are_counted() { recordFindings() }
+    }
+
+    /// A sanitizer reports to standard error, of the program or of those it started.
+    private func recordFindings() {
+        _ = state.wait(until: Deadline(seconds: 10)) { $0.hasEnded ? true : nil }
+        if lines.contains(where: { $0.text.contains("Sanitizer: ") }) {
+            Issue.record("a sanitizer found something in \(transcript())")
+        }
     }
 
     package var facts: ProcessFacts { ProcessFacts(pid) }

@@ -1,5 +1,6 @@
 // What the kernel tells of a running process: memory, descriptors, threads, children.
 
+import CAllocations
 import CLinux
 import Glibc
 
@@ -10,6 +11,15 @@ package struct ProcessFacts: Sendable {
 
     /// Resident memory (VmRSS).
     package func residentBytes() throws -> Int { try status("VmRSS:") * 1024 }
+
+    /// What `ps` and `top` call it: the name of its first thread.
+    package func name() throws -> String {
+        String(decoding: try readFile("/proc/\(pid)/comm").dropLast(), as: UTF8.self)
+    }
+
+    /// Whether resident memory tells what a program uses. Not in a build for a sanitizer, which holds
+    /// freed memory back and keeps books of its own.
+    package static var isMemoryTelling: Bool { allocations_are_counted() }
 
     package func threadCount() throws -> Int { try status("Threads:") }
 

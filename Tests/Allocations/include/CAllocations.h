@@ -3,11 +3,14 @@
 #ifndef CALLOCATIONS_H
 #define CALLOCATIONS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 // Counts from 0 the allocations of the thread with this id (gettid); 0: of nobody.
 void allocations_watch(int32_t thread);
 // How many there were since.
 uint64_t allocations_count(void);
+// Whether they are counted at all: not in a build for a sanitizer, where the count stays 0.
+bool allocations_are_counted(void);
 
 #endif
