@@ -18,6 +18,8 @@ package struct Pipe {
 
 package struct PipePool: ~Copyable {
     private var free: [Pipe] = []
+    /// Pipes on loan.
+    package private(set) var lent = 0
     /// What one splice moves at most: the pipe's size. The kernel's default of 64 KiB costs a pair of
     /// calls for each; larger pipes cost no memory while they are empty, but a user who is not root
     /// may hold only so many (pipe-user-pages-soft), and then gets small ones.
@@ -34,6 +36,7 @@ package struct PipePool: ~Copyable {
         if pipe.isLent { return true }
         if let pooled = free.popLast() {
             pipe = pooled
+            lent += 1
             return true
         }
         var ends: [2 of Int32] = [-1, -1]
@@ -46,6 +49,7 @@ package struct PipePool: ~Copyable {
         pipe.writeEnd = ends[1]
         pipe.count = 0
         _ = clinux_fcntl(ends[1], CLINUX_F_SETPIPE_SZ, Int32(Self.capacity))
+        lent += 1
         return true
     }
 
@@ -57,6 +61,7 @@ package struct PipePool: ~Copyable {
             Self.end(pipe)
         }
         pipe = Pipe()
+        lent -= 1
     }
 
     private static func end(_ pipe: Pipe) {

@@ -25,8 +25,8 @@ struct Link: ~Copyable {
 
     init(fd: Int32) { self.fd = fd }
 
-    /// Nothing was read that is not dealt with, and nothing waits to be sent.
-    var isQuiet: Bool { input.isEmpty && output.isEmpty }
+    /// Nothing has come in that is not dealt with, read or not, and nothing waits to be sent.
+    var isQuiet: Bool { input.isEmpty && output.isEmpty && !canRead }
 
     /// Takes in what the poller says.
     mutating func note(_ event: Event) {

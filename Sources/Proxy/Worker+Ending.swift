@@ -30,8 +30,8 @@ extension Worker {
         if isClean { keep(idle: upstreamIndex) } else { close(upstream: upstreamIndex) }
         let clientIndex = exchange.it.client
         let closes = exchange.it.closesClient
-        // A client that wanted this to be its last request sends nothing that a plain close could
-        // meet unread, so it need not be waited for.
+        // A client that wanted this to be its last request, and has sent nothing after it that a
+        // plain close would meet unread, need not be waited for.
         let isLast = !exchange.it.clientStays && exchange.it.up.isDone
         release(index)
         if !closes {

@@ -182,7 +182,7 @@ struct Worker: ~Copyable {
                 drive(clients.at(upstream.it.client).it.exchange)
             }
         case .listener:
-            // An event of this turn may be older than the order to drain, and its descriptor closed.
+            // The event may be older than this turn's order to drain, and the descriptor closed.
             if !isDraining { accept(Int(token.handle.index)) }
         case .wakeup:
             shared.wakeups[index].clear()

@@ -265,6 +265,37 @@ import Testing
         }
     }
 
+    @Test("A line end too much after a last request does not cost the end of its answer")
+    func extraLineEnd() throws {
+        let asked = try Wakeup()
+        let told = try Wakeup()
+        let count = 3_000_000
+        let node = try TestNode { conversation in
+            _ = try conversation.read(until: "abc")
+            asked.signal()
+            var wait = pollfd(fd: told.fd, events: Int16(POLLIN), revents: 0)
+            _ = unsafe poll(&wait, 1, 10_000)
+            told.clear()
+            try conversation.send("HTTP/1.1 200 OK\r\nContent-Length: \(count)\r\n\r\n")
+            try conversation.send([UInt8](repeating: 0x61, count: count))
+        }
+        try with(node) { worker in
+            for _ in 0..<10 {
+                let client = try Conversation(port: worker.port)
+                try client.send("POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc")
+                var wait = pollfd(fd: asked.fd, events: Int16(POLLIN), revents: 0)
+                #expect(unsafe poll(&wait, 1, 10_000) == 1)
+                asked.clear()
+                // As browsers of old did after a POST.
+                try client.send("\r\n")
+                told.signal()
+                #expect(try client.response().body.utf8.count == count)
+            }
+        }
+        asked.close()
+        told.close()
+    }
+
     @Test("A body that stops making sense is told so, after an interim response too")
     func malformedChunk() throws {
         let node = try TestNode { conversation in

@@ -80,7 +80,7 @@ import Synchronization
             // Two buffers are the worker's own.
             started.left.store(
                 worker.clients.count + worker.exchanges.count + worker.upstreams.count
-                    + worker.kit.buffers.lent - 2, ordering: .releasing)
+                    + worker.kit.buffers.lent - 2 + worker.kit.pipes.lent, ordering: .releasing)
         }
     }
 
@@ -103,7 +103,7 @@ import Synchronization
 
     private final class Started: Sendable {
         let identifier = Atomic<Int32>(0)
-        /// What the worker still held when it had left: connections, exchanges, buffers.
+        /// What the worker still held when it had left: connections, exchanges, buffers, pipes.
         let left = Atomic<Int>(-1)
     }
 
@@ -113,7 +113,7 @@ import Synchronization
     }
 
     /// Drains, or ends at once, and waits for the thread. What it says should be 0: how many
-    /// connections, exchanges and buffers the worker did not give back.
+    /// connections, exchanges, buffers and pipes the worker did not give back.
     @discardableResult
     func leave(now: Bool = true) -> Int {
         order(now ? .stop : .drain)

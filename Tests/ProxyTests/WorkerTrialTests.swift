@@ -1,5 +1,5 @@
-// What a worker must bear: nodes that cannot be reached or fall silent, clients that are slow, odd or
-// not HTTP at all, and a great many of them.
+// What a worker must bear: nodes that cannot be reached or fall silent, clients that are slow, odd
+// or not HTTP at all, and a great many of them.
 
 import Base
 import Glibc

@@ -1,4 +1,4 @@
-// WebSockets through a worker: bytes that come with the handshake, and ends that come one at a time.
+// WebSockets through a worker: bytes that come with the handshake, and ends that come one by one.
 
 import Base
 import Glibc
