@@ -2,9 +2,12 @@
 // so any change here is a new `version`. No meaning, only places.
 //
 //     header    128 bytes   see Header
-//     pools     384 each    id, first node, node count, name; then 4 tickets, a cache line each
-//     nodes     384 each    a sequence number, numbers, texts: see Row
-//     cells     128 each    node-major, one per worker: counters that only this worker writes
+//     pools     704 each    id, position, node count, name; then 9 tickets, a cache line each
+//     rows      384 each    one node: a sequence number, numbers, texts: see Row
+//     cells     128 each    row-major, one per worker: counters that only this worker writes
+//
+// There is room for more pools and rows than are in use: a reload gives new ones free places, and
+// whoever stays keeps its own, so that nobody's counters move while they are counted in.
 //
 // Everything is made of 64-bit words, little-endian as the machine is, and every access is atomic:
 // the other process may read at any moment.
@@ -14,7 +17,7 @@ import Synchronization
 /// Places in the board, in words of 8 bytes.
 enum BoardLayout {
     static let magic: UInt64 = 0x4452_414F_4254_5654  // "TVTBOARD"
-    static let version: UInt64 = 1
+    static let version: UInt64 = 2
 
     enum Header {
         static let words = 16
@@ -24,16 +27,22 @@ enum BoardLayout {
         static let laidOut = 2
         /// Counts publications.
         static let published = 3
+        /// Room for so many.
         static let pools = 4
-        static let nodes = 5
+        static let rows = 5
         static let workers = 6
         static let total = 7
+        /// Places below these are, or were, in use.
+        static let poolsUsed = 8
+        static let rowsUsed = 9
     }
 
     enum Pool {
-        static let words = 48
+        static let words = 88
+        /// 0: nobody's.
         static let id = 0
-        static let firstNode = 1
+        /// In the configuration.
+        static let position = 1
         static let nodes = 2
         static let nameLength = 3
         static let name = 4
@@ -41,7 +50,8 @@ enum BoardLayout {
         /// One cache line each, since all workers count here.
         static let tickets = 16
         static let ticketStride = 8
-        static let ticketCount = 4
+        /// One for each strategy of the pool, for the canary of each, and for the shadow.
+        static let ticketCount = 9
     }
 
     enum Row {
@@ -55,7 +65,9 @@ enum BoardLayout {
         static let weight = 3
         /// Monotonic nanoseconds at which the state began.
         static let since = 4
+        /// Place of the pool in the low half, position in the pool in the high one; all ones: free.
         static let pool = 5
+        static let free = UInt64.max
         /// Lengths of name, address and reason, a byte each.
         static let lengths = 6
         static let name = 7
@@ -83,12 +95,35 @@ enum BoardLayout {
     }
 
     /// Words for so many of each; nil if that is no sensible board.
-    static func words(pools: Int, nodes: Int, workers: Int) -> Int? {
-        guard pools >= 0, pools <= 1 << 20, nodes >= 0, nodes <= 1 << 22, workers > 0,
-            workers <= 4096
+    static func words(_ capacity: BoardCapacity, workers: Int) -> Int? {
+        guard capacity.pools >= 0, capacity.pools <= 1 << 20, capacity.nodes >= 0,
+            capacity.nodes <= 1 << 22, workers > 0, workers <= 4096
         else { return nil }
-        return Header.words + pools * Pool.words + nodes * Row.words
-            + nodes * workers * Cell.words
+        return Header.words + capacity.pools * Pool.words + capacity.nodes * Row.words
+            + capacity.nodes * workers * Cell.words
+    }
+}
+
+/// How many pools and nodes a board has room for.
+package struct BoardCapacity: Equatable, Sendable {
+    package var pools: Int
+    package var nodes: Int
+
+    package init(pools: Int, nodes: Int) {
+        self.pools = pools
+        self.nodes = nodes
+    }
+
+    /// For these and no more.
+    package init(exactly pools: [PoolSpec]) {
+        self.init(pools: pools.count, nodes: pools.reduce(0) { $0 + $1.nodes.count })
+    }
+
+    /// For these and for what later configurations may add. Memory that nobody has written to costs
+    /// nothing, so there is plenty.
+    package init(roomFor pools: [PoolSpec]) {
+        let least = BoardCapacity(exactly: pools)
+        self.init(pools: max(1024, least.pools * 4), nodes: max(16_384, least.nodes * 4))
     }
 }
 

@@ -31,6 +31,8 @@ package struct BoardRow: Sendable {
     /// Picks per worker.
     package var workerPicks: [UInt64] = []
 
+    /// Of pool and node in the configuration.
+    var position: UInt64 = 0
     /// The raw cells, worker by worker.
     var cells: [[UInt64]] = []
 }
@@ -38,7 +40,7 @@ package struct BoardRow: Sendable {
 /// What a new board keeps of an old one.
 struct BoardMemory {
     var rows: [UInt64: BoardRow] = [:]
-    /// Four a pool, by the hash of its name.
+    /// Of each pool, by the hash of its name.
     var tickets: [UInt64: [UInt64]] = [:]
 }
 
@@ -46,8 +48,7 @@ struct BoardMemory {
 @safe
 package struct BoardReader {
     private let words: SharedWords
-    private let pools: Int
-    private let nodes: Int
+    private let capacity: BoardCapacity
     private let workers: Int
 
     /// Nil if there is no sound board in `memory`, which must outlive the reader. A board that is
@@ -65,14 +66,15 @@ package struct BoardReader {
         typealias H = BoardLayout.Header
         guard words[H.magic] == BoardLayout.magic, words[H.version] == BoardLayout.version,
             words.acquire(H.laidOut) & 1 == 0,
-            let pools = Int(exactly: words[H.pools]), let nodes = Int(exactly: words[H.nodes]),
-            let workers = Int(exactly: words[H.workers]),
-            let total = BoardLayout.words(pools: pools, nodes: nodes, workers: workers),
+            let pools = Int(exactly: words[H.pools]), let rows = Int(exactly: words[H.rows]),
+            let workers = Int(exactly: words[H.workers])
+        else { return nil }
+        let capacity = BoardCapacity(pools: pools, nodes: rows)
+        guard let total = BoardLayout.words(capacity, workers: workers),
             words[H.total] == UInt64(total), total <= words.count
         else { return nil }
         self.words = words
-        self.pools = pools
-        self.nodes = nodes
+        self.capacity = capacity
         self.workers = workers
     }
 
@@ -81,13 +83,17 @@ package struct BoardReader {
 
     /// All rows as they are, in the order of the configuration; a row that is being written all the
     /// time (or was left half written by a crash) is left out.
-    package func rows() -> [BoardRow] { (0..<nodes).compactMap(row) }
+    package func rows() -> [BoardRow] {
+        let used = min(words.acquire(BoardLayout.Header.rowsUsed), UInt64(capacity.nodes))
+        return (0..<Int(used)).compactMap(row).sorted { $0.position < $1.position }
+    }
 
     func memory() -> BoardMemory {
         var result = BoardMemory()
         for row in rows() { result.rows[row.id] = row }
         typealias P = BoardLayout.Pool
-        for pool in 0..<pools {
+        let used = min(words.acquire(BoardLayout.Header.poolsUsed), UInt64(capacity.pools))
+        for pool in 0..<Int(used) {
             let at = BoardLayout.Header.words + pool * P.words
             result.tickets[words[at + P.id]] = (0..<P.ticketCount).map {
                 words[at + P.tickets + $0 * P.ticketStride]
@@ -98,11 +104,12 @@ package struct BoardReader {
 
     private func row(_ node: Int) -> BoardRow? {
         typealias R = BoardLayout.Row
-        let at = BoardLayout.Header.words + pools * BoardLayout.Pool.words + node * R.words
+        let at = BoardLayout.Header.words + capacity.pools * BoardLayout.Pool.words + node * R.words
         // A writer needs well under a microsecond; who never finishes has died.
         for _ in 0..<1000 {
             let before = words.acquire(at + R.sequence)
             guard before & 1 == 0 else { continue }
+            if words[at + R.pool] == R.free { return nil }
             var row = BoardRow()
             row.id = words[at + R.id]
             row.state = NodeState(abi: UInt32(truncatingIfNeeded: words[at + R.state]))
@@ -119,12 +126,19 @@ package struct BoardReader {
             row.reason = words.text(
                 at: at + R.reason, words: R.reasonWords, length: Int(lengths >> 16 & 0xFF))
             atomicMemoryFence(ordering: .acquiring)
-            guard words[at + R.sequence] == before, pool < UInt64(pools) else { continue }
-            row.pool = poolName(Int(pool))
+            let place = Int(pool & 0xFFFF_FFFF)
+            guard words[at + R.sequence] == before, place < capacity.pools else { continue }
+            row.pool = poolName(place)
+            row.position = poolPosition(place) << 32 | pool >> 32
             readCells(node, into: &row)
             return row
         }
         return nil
+    }
+
+    private func poolPosition(_ pool: Int) -> UInt64 {
+        let at = BoardLayout.Header.words + pool * BoardLayout.Pool.words
+        return words[at + BoardLayout.Pool.position] & 0xFFFF_FFFF
     }
 
     private func poolName(_ pool: Int) -> String {
@@ -138,8 +152,8 @@ package struct BoardReader {
     private func readCells(_ node: Int, into row: inout BoardRow) {
         typealias C = BoardLayout.Cell
         let first =
-            BoardLayout.Header.words + pools * BoardLayout.Pool.words
-            + nodes * BoardLayout.Row.words + node * workers * C.words
+            BoardLayout.Header.words + capacity.pools * BoardLayout.Pool.words
+            + capacity.nodes * BoardLayout.Row.words + node * workers * C.words
         var latency = LatencyMean(now: .max)
         for worker in 0..<workers {
             let at = first + worker * C.words

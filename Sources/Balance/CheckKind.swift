@@ -212,7 +212,7 @@ package final class CheckInstance: @unchecked Sendable {
         let version = place.board.version
         guard version != seenVersion else { return }
         seenVersion = version
-        _ = table.refresh(place.board, place.pool)
+        _ = table.refresh(place.board)
     }
 }
 

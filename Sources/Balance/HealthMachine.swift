@@ -67,10 +67,15 @@ package struct HealthMachine: Sendable {
             isSettled = true
         } else {
             state = hasCheck ? .down : .up
-            reason = hasCheck ? "not asked yet" : ""
+            reason = hasCheck ? Board.notAskedYet : ""
             since = now
             isSettled = !hasCheck
         }
+    }
+
+    /// Whether it counts to these numbers.
+    package func counts(rise: Int, fall: Int) -> Bool {
+        self.rise == max(rise, 1) && self.fall == max(fall, 1)
     }
 
     /// Takes in one verdict; a transition if the state changed by it. Weight, metadata and reason

@@ -13,16 +13,16 @@ final class NodeTable {
     let ready: UnsafeMutablePointer<UInt32>
     let pool: UnsafeMutablePointer<trivet_pool>
 
-    private let configured: [NodeSpec]
+    private let rows: PoolRows
     private let texts: LentText
     private var metadata: [MetadataBlock?]
     private var metadataVersions: [UInt64]
 
     /// Every node as configured and as the board has it now.
-    init(board: Board, pool index: Int) {
-        let spec = board.pools[index]
+    init(board: Board, pool rows: PoolRows) {
+        self.rows = rows
+        let spec = rows.spec
         count = spec.nodes.count
-        configured = spec.nodes
         let room = max(count, 1)
         unsafe nodes = .allocate(capacity: room)
         unsafe loads = .allocate(capacity: room)
@@ -60,7 +60,7 @@ final class NodeTable {
             return unsafe atomic.pointee.wrappingAdd(1, ordering: .relaxed).oldValue
         }
         unsafe pool.initialize(to: table)
-        _ = refresh(board, index)
+        _ = refresh(board)
     }
 
     deinit {
@@ -71,29 +71,28 @@ final class NodeTable {
     }
 
     /// Takes over what was published; what changed, as TRIVET_CHANGED_*.
-    func refresh(_ board: Board, _ index: Int) -> UInt32 {
+    func refresh(_ board: Board) -> UInt32 {
         var changed: UInt32 = 0
-        board.withPublished(pool: index) { rows in
-            for (at, row) in rows.enumerated() {
-                let state = row.state.rawValue
-                if unsafe nodes[at].state != state {
-                    unsafe nodes[at].state = state
-                    changed |= TRIVET_CHANGED_STATE
-                }
-                let weight = Board.effectiveWeight(
-                    configured[at].weight, percent: row.weightPercent)
-                if unsafe nodes[at].weight != weight {
-                    unsafe nodes[at].weight = weight
-                    changed |= TRIVET_CHANGED_WEIGHT
-                }
-                if metadataVersions[at] != row.metadataVersion {
-                    metadataVersions[at] = row.metadataVersion
-                    let block = MetadataBlock(row.metadata)
-                    unsafe nodes[at].metadata = UnsafePointer(block.pairs)
-                    unsafe nodes[at].metadata_count = UInt32(block.count)
-                    metadata[at] = block
-                    changed |= TRIVET_CHANGED_METADATA
-                }
+        board.withPublished(rows) { at, row in
+            let state = row.state.rawValue
+            if unsafe nodes[at].state != state {
+                unsafe nodes[at].state = state
+                changed |= TRIVET_CHANGED_STATE
+            }
+            let spec = rows.spec.nodes[at]
+            let weight = Board.effectiveWeight(spec.weight, percent: row.weightPercent)
+            if unsafe nodes[at].weight != weight {
+                unsafe nodes[at].weight = weight
+                changed |= TRIVET_CHANGED_WEIGHT
+            }
+            if metadataVersions[at] != row.metadataVersion {
+                metadataVersions[at] = row.metadataVersion
+                let block = MetadataBlock(
+                    Board.merge(configured: spec.metadata, found: row.metadata))
+                unsafe nodes[at].metadata = UnsafePointer(block.pairs)
+                unsafe nodes[at].metadata_count = UInt32(block.count)
+                metadata[at] = block
+                changed |= TRIVET_CHANGED_METADATA
             }
         }
         if unsafe changed & TRIVET_CHANGED_STATE != 0 || pool.pointee.ready_count == 0 {

@@ -73,8 +73,7 @@ func pluginOptions(
 /// Where an instance works: one pool, on one worker (or on the control thread, for checks).
 package struct InstancePlace: Sendable {
     package var board: Board
-    /// Index of the pool on the board.
-    package var pool: Int
+    package var pool: PoolRows
     /// 0 ..< board.workers; checks: 0.
     package var worker: Int
     package var clock: WorkerClock
@@ -84,7 +83,7 @@ package struct InstancePlace: Sendable {
     package var entropy: UInt64
 
     package init(
-        board: Board, pool: Int, worker: Int, clock: WorkerClock, metrics: Metrics,
+        board: Board, pool: PoolRows, worker: Int, clock: WorkerClock, metrics: Metrics,
         entropy: UInt64 = 0
     ) {
         self.board = board
@@ -95,7 +94,7 @@ package struct InstancePlace: Sendable {
         self.entropy = entropy
     }
 
-    package var spec: PoolSpec { board.pools[pool] }
+    package var spec: PoolSpec { pool.spec }
 
     /// The host of an instance here.
     func host(plugin: String, slot: Int) -> PluginHost {

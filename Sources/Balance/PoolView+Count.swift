@@ -63,10 +63,12 @@ extension PoolView {
         unsafe result.pointee.total_ns = attempt.totalNs
         unsafe result.pointee.bytes_sent = attempt.bytesSent
         unsafe result.pointee.bytes_received = attempt.bytesReceived
-        let isCurrent = unsafe attempt.generation == state.pointee.generation
         for slot in unsafe 0..<state.pointee.slotCount {
             guard let call = unsafe slots[slot].result else { continue }
-            let picked = isCurrent && slot == Int(attempt.strategy)
+            let picked =
+                unsafe slot == Int(attempt.strategy)
+                && attempt.generation &- slots[slot].since
+                    <= state.pointee.generation &- slots[slot].since
             unsafe result.pointee.token = picked ? attempt.token : 0
             unsafe pool.pointee.ctx = slots[slot].ticket
             unsafe call(slots[slot].instance, UnsafePointer(pool), UnsafePointer(result))

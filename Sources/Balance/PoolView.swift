@@ -14,7 +14,7 @@ package struct PoolView: ~Copyable {
     /// The slot that stands for the built-in round robin.
     package static let fallback: UInt8 = .max
     /// Strategies that a pool may name.
-    package static let strategyLimit = BoardLayout.Pool.ticketCount
+    package static let strategyLimit = 4
     /// Bytes of a reason that are kept for the access log.
     package static let reasonLimit = 64
 
@@ -38,6 +38,8 @@ package struct PoolView: ~Copyable {
         var badAnswers: UInt64 = 0
         var badAnswersToldAt: UInt64 = 0
         var badAnswersTold: UInt64 = 0
+        /// The view's generation when the instance came: older picks were another's.
+        var since: UInt32
         /// A strategy without `update` that has missed a change of weights or metadata.
         var isStale = false
     }
@@ -50,6 +52,8 @@ package struct PoolView: ~Copyable {
         var first: UnsafeMutablePointer<Atomic<UInt64>>
         /// In flight on the other workers, when last gathered.
         var others: UInt32 = 0
+        /// The node's row on the board: the same for as long as it is configured.
+        var row: UInt32
     }
 
     /// What changes from call to call.
@@ -68,7 +72,7 @@ package struct PoolView: ~Copyable {
         var sticks = false
     }
 
-    let nodeCount: Int
+    package let nodeCount: Int
     let nodes: UnsafeMutablePointer<trivet_node>
     let loads: UnsafeMutablePointer<trivet_load>
     let ready: UnsafeMutablePointer<UInt32>
@@ -85,22 +89,21 @@ package struct PoolView: ~Copyable {
     let result: UnsafeMutablePointer<trivet_result>
     let clock: UnsafePointer<UInt64>
 
-    private let board: Board
-    private let place: InstancePlace
+    package let place: InstancePlace
     private let table: NodeTable
     private let instances: Instances
 
-    /// Replaced by a rebuild, without making the view's methods mutating.
+    /// Replaced one by one, without making the view's methods mutating. Nil: waits for `inherit`.
     private final class Instances {
-        var list: [StrategyInstance]
-        init(_ list: [StrategyInstance]) { self.list = list }
+        var list: [StrategyInstance?]
+        init(_ list: [StrategyInstance?]) { self.list = list }
     }
 
-    /// `strategies`: instances made for this place, in the order of the configuration. May run on
-    /// the control thread; the view is then handed to its worker.
-    package init(at place: InstancePlace, strategies: [StrategyInstance]) {
+    /// `strategies`: instances made for this place, in the order of the configuration; nil where the
+    /// view that this one succeeds has one that goes on (`inherit`). May run on the loading thread;
+    /// the view is then handed to its worker.
+    package init(at place: InstancePlace, strategies: [StrategyInstance?]) {
         precondition(strategies.count <= Self.strategyLimit, "refused when the instances were made")
-        board = place.board
         self.place = place
         let seenVersion = place.board.version
         table = NodeTable(board: place.board, pool: place.pool)
@@ -116,17 +119,12 @@ package struct PoolView: ~Copyable {
         unsafe reasonBytes = .allocate(capacity: Self.reasonLimit)
         unsafe reasonBytes.initialize(repeating: 0, count: Self.reasonLimit)
         unsafe state = .allocate(capacity: 1)
-        for (index, instance) in strategies.enumerated() {
-            let ticket = unsafe place.board.words.address(place.board.ticketWord(place.pool, index))
-            unsafe (slots + index).initialize(
-                to: Slot(
-                    instance: instance.pointer, pick: instance.kind.table.pointee.pick,
-                    result: instance.kind.result, ticket: UnsafeMutableRawPointer(ticket)))
-        }
         for node in 0..<nodeCount {
-            let own = unsafe board.words.address(board.cellWord(place.pool, node, place.worker))
-            let first = unsafe board.words.address(board.cellWord(place.pool, node, 0))
-            unsafe (cells + node).initialize(to: Cell(own: own, first: first))
+            let row = place.pool.rows[node]
+            let own = unsafe place.board.words.address(place.board.cellWord(row, place.worker))
+            let first = unsafe place.board.words.address(place.board.cellWord(row, 0))
+            unsafe (cells + node).initialize(
+                to: Cell(own: own, first: first, row: UInt32(row)))
         }
         unsafe headers = .allocate(capacity: 1)
         unsafe headers.initialize(
@@ -144,8 +142,24 @@ package struct PoolView: ~Copyable {
         // Workers begin their turns at different nodes.
         unsafe state.initialize(
             to: State(
-                cursor: UInt32(truncatingIfNeeded: place.worker), slotCount: strategies.count,
+                cursor: UInt32(truncatingIfNeeded: place.worker), slotCount: 0,
                 workers: place.board.workers, seenVersion: seenVersion))
+        if strategies.allSatisfy({ $0 != nil }) {
+            for (slot, instance) in strategies.enumerated() {
+                if let instance { install(instance, slot) }
+            }
+            unsafe state.pointee.slotCount = strategies.count
+        }
+    }
+
+    private func install(_ instance: StrategyInstance, _ slot: Int) {
+        let board = place.board
+        let ticket = unsafe board.words.address(board.ticketWord(place.pool.pool, slot))
+        unsafe (slots + slot).initialize(
+            to: Slot(
+                instance: instance.pointer, pick: instance.kind.table.pointee.pick,
+                result: instance.kind.result, ticket: UnsafeMutableRawPointer(ticket),
+                since: state.pointee.generation))
     }
 
     deinit {
@@ -174,7 +188,7 @@ package struct PoolView: ~Copyable {
     }
     /// Name of the strategy in `slot`, for the access log's configuration and messages. Cold.
     package func strategyName(_ slot: UInt8) -> String {
-        Int(slot) < instances.list.count ? instances.list[Int(slot)].kind.name : "fallback"
+        instance(Int(slot))?.kind.name ?? "fallback"
     }
 
     var poolName: String { place.spec.name }
@@ -182,12 +196,22 @@ package struct PoolView: ~Copyable {
     /// What the strategy in `slot` would show an operator: one JSON object, at most 64 KiB; nil if
     /// it shows nothing. Between two events.
     package func describe(_ slot: Int) -> String? {
-        guard instances.list.indices.contains(slot) else { return nil }
-        let instance = instances.list[slot]
-        guard let describe = unsafe instance.kind.describe else { return nil }
+        guard let instance = instance(slot), let describe = unsafe instance.kind.describe
+        else { return nil }
         let sink = Sink(limit: 64 * 1024)
         unsafe sink.collect { unsafe describe(instance.pointer, UnsafePointer(pool), $0) }
         return sink.isOverfull ? nil : String(decoding: sink.bytes, as: UTF8.self)
+    }
+
+    /// The node's row on the board, or `UInt32.max` if there is no such node.
+    package func row(_ node: UInt32) -> UInt32 {
+        node < nodeCount ? unsafe cells[Int(node)].row : .max
+    }
+    /// The node in this row of the board, or `UInt32.max` if it is not in this pool (any more).
+    /// O(nodes); for the moment after a reload.
+    package func node(row: UInt32) -> UInt32 {
+        for node in 0..<nodeCount where unsafe cells[node].row == row { return UInt32(node) }
+        return .max
     }
 
     package func nodeState(_ node: UInt32) -> NodeState {
@@ -210,56 +234,133 @@ package struct PoolView: ~Copyable {
     /// Takes over what the control thread published, and tells the strategies. Between two events;
     /// costs one load when nothing moved.
     package func refresh(now: UInt64) {
-        let version = board.version
-        if unsafe version != state.pointee.seenVersion {
-            unsafe state.pointee.seenVersion = version
-            let changed = table.refresh(board, place.pool)
-            if changed != 0 { tell(changed) }
-        }
-        if unsafe state.pointee.isAnyStale,
-            unsafe now &- state.pointee.rebuiltAt >= 1_000_000_000
-                || state.pointee.rebuiltAt == 0
-        {
-            unsafe state.pointee.rebuiltAt = max(now, 1)
-            rebuildStale()
-        }
+        let version = place.board.version
+        guard unsafe version != state.pointee.seenVersion else { return }
+        unsafe state.pointee.seenVersion = version
+        let changed = table.refresh(place.board)
+        if changed != 0 { tell(changed) }
     }
 
     private func tell(_ changed: UInt32) {
+        for slot in unsafe 0..<state.pointee.slotCount { tell(slot, changed) }
+    }
+
+    private func tell(_ slot: Int, _ changed: UInt32) {
+        guard let instance = instances.list[slot] else { return }
         let deep = TRIVET_CHANGED_NODES | TRIVET_CHANGED_WEIGHT | TRIVET_CHANGED_METADATA
-        for (index, instance) in instances.list.enumerated() {
-            if let update = unsafe instance.kind.update {
-                unsafe pool.pointee.ctx = slots[index].ticket
-                unsafe update(instance.pointer, UnsafePointer(pool), changed)
-                unsafe pool.pointee.ctx = nil
-            } else if changed & deep != 0 {
-                unsafe slots[index].isStale = true
-                unsafe state.pointee.isAnyStale = true
+        if let update = unsafe instance.kind.update {
+            unsafe pool.pointee.ctx = slots[slot].ticket
+            unsafe update(instance.pointer, UnsafePointer(pool), changed)
+            unsafe pool.pointee.ctx = nil
+        } else if changed & deep != 0 {
+            unsafe slots[slot].isStale = true
+            unsafe state.pointee.isAnyStale = true
+        }
+    }
+
+    // MARK: Successors [worker, between two events]
+
+    /// Slots whose strategies have no `update` and have missed a change: each wants an instance made
+    /// anew, off the worker, and then given to `replace`. Asked for at most once a second; 0: none.
+    package func takeStale(now: UInt64) -> UInt8 {
+        guard unsafe state.pointee.isAnyStale,
+            unsafe now &- state.pointee.rebuiltAt >= 1_000_000_000 || state.pointee.rebuiltAt == 0
+        else { return 0 }
+        unsafe state.pointee.rebuiltAt = max(now, 1)
+        unsafe state.pointee.isAnyStale = false
+        var mask: UInt8 = 0
+        for slot in unsafe 0..<state.pointee.slotCount where unsafe slots[slot].isStale {
+            unsafe slots[slot].isStale = false
+            mask |= 1 << UInt8(slot)
+        }
+        return mask
+    }
+
+    /// The instance in `slot`.
+    package func instance(_ slot: Int) -> StrategyInstance? {
+        instances.list.indices.contains(slot) ? instances.list[slot] : nil
+    }
+
+    /// Another instance serves `slot` from now on, with what the present one has learnt. The old one
+    /// comes back, to be destroyed where that is done.
+    package func replace(_ slot: Int, with fresh: StrategyInstance) -> StrategyInstance? {
+        guard let old = instance(slot) else { return nil }
+        unsafe state.pointee.generation &+= 1
+        handOver(from: old, to: fresh, slot)
+        install(fresh, slot)
+        instances.list[slot] = fresh
+        return old
+    }
+
+    /// Goes on where another view of the same pool, on the same worker, stops: counters, turns, and
+    /// what each strategy has learnt, under its name. Instances that nobody needs any more come
+    /// back. The old view is not used after.
+    package func inherit(from old: borrowing PoolView) -> [StrategyInstance] {
+        unsafe state.pointee = unsafe State(
+            cursor: old.state.pointee.cursor, slotCount: instances.list.count,
+            workers: state.pointee.workers, generation: old.state.pointee.generation &+ 1,
+            seenVersion: state.pointee.seenVersion, rebuiltAt: old.state.pointee.rebuiltAt,
+            fallbackPicks: old.state.pointee.fallbackPicks)
+        let isSamePool = old.place.pool === place.pool
+        inheritLoads(old, isSamePool)
+        var left: [StrategyInstance] = []
+        for slot in instances.list.indices {
+            let before = old.instance(slot)
+            if let fresh = instances.list[slot] {
+                if let teacher = old.instances.list.first(where: { $0?.kind.name == fresh.kind.name }),
+                    let teacher
+                {
+                    handOver(from: teacher, to: fresh, slot)
+                }
+                install(fresh, slot)
+                if let before { left.append(before) }
+            } else if let before {
+                instances.list[slot] = before
+                install(before, slot)
+                unsafe slots[slot].since = old.slots[slot].since
+                unsafe slots[slot].badAnswers = old.slots[slot].badAnswers
+                if unsafe old.slots[slot].isStale {
+                    unsafe slots[slot].isStale = true
+                    unsafe state.pointee.isAnyStale = true
+                }
+                if !isSamePool {
+                    tell(
+                        slot,
+                        TRIVET_CHANGED_NODES | TRIVET_CHANGED_STATE | TRIVET_CHANGED_WEIGHT
+                            | TRIVET_CHANGED_METADATA)
+                }
+            }
+        }
+        for slot in old.instances.list.indices.dropFirst(instances.list.count) {
+            if let before = old.instance(slot) { left.append(before) }
+        }
+        return left
+    }
+
+    /// All instances, when the pool is gone.
+    package func dismiss() -> [StrategyInstance] { instances.list.compactMap { $0 } }
+
+    private func inheritLoads(_ old: borrowing PoolView, _ isSamePool: Bool) {
+        if isSamePool {
+            unsafe loads.update(from: old.loads, count: nodeCount)
+            return
+        }
+        var places: [UInt32: Int] = [:]
+        for node in 0..<old.nodeCount { unsafe places[old.cells[node].row] = node }
+        for node in 0..<nodeCount {
+            if let before = unsafe places[cells[node].row] {
+                unsafe loads[node] = unsafe old.loads[before]
             }
         }
     }
 
-    /// A strategy without `update` is made anew, at most once a second, and carries over what it
-    /// has learnt. If it refuses, the old instance stays. Off the path of a request, but on the
-    /// worker.
-    private func rebuildStale() {
-        unsafe state.pointee.isAnyStale = false
-        for (index, old) in instances.list.enumerated() where unsafe slots[index].isStale {
-            unsafe slots[index].isStale = false
-            do throws(Refusal) {
-                let fresh = try old.kind.make(at: old.place, slot: index, options: old.options)
-                if let learnt = old.save() {
-                    unsafe pool.pointee.ctx = slots[index].ticket
-                    _ = unsafe fresh.load(
-                        learnt, version: old.kind.stateVersion, pool: UnsafePointer(pool))
-                    unsafe pool.pointee.ctx = nil
-                }
-                unsafe slots[index].instance = fresh.pointer
-                instances.list[index] = fresh
-                unsafe state.pointee.generation &+= 1
-            } catch {
-                Log.warning("\(error.sentence); its older instance stays")
-            }
-        }
+    private func handOver(from old: StrategyInstance, to fresh: StrategyInstance, _ slot: Int) {
+        // What the header allows: 64 KiB and 64 bytes a node.
+        guard let learnt = old.save(limit: 64 * 1024 + 64 * nodeCount) else { return }
+        let board = place.board
+        let ticket = unsafe board.words.address(board.ticketWord(place.pool.pool, slot))
+        unsafe pool.pointee.ctx = UnsafeMutableRawPointer(ticket)
+        _ = unsafe fresh.load(learnt, version: old.kind.stateVersion, pool: UnsafePointer(pool))
+        unsafe pool.pointee.ctx = nil
     }
 }

@@ -4,7 +4,7 @@
 import Base
 
 /// One node of a pool as configured.
-package struct NodeSpec: Sendable {
+package struct NodeSpec: Sendable, Equatable {
     /// Hash of pool and node name: the same after a restart and on a second balancer.
     package var id: UInt64
     package var name: String
@@ -27,10 +27,15 @@ package struct NodeSpec: Sendable {
         self.tier = tier
         self.metadata = metadata
     }
+
+    package static func == (a: Self, b: Self) -> Bool {
+        a.id == b.id && a.name == b.name && a.address == b.address && a.weight == b.weight
+            && a.tier == b.tier && a.metadata.elementsEqual(b.metadata) { $0 == $1 }
+    }
 }
 
 /// One pool as configured. The order of its nodes is their index everywhere.
-package struct PoolSpec: Sendable {
+package struct PoolSpec: Sendable, Equatable {
     package var name: String
     package var nodes: [NodeSpec]
     /// Good verdicts in a row before a node rises; at least 1.

@@ -70,7 +70,7 @@ package final class StrategyKind: @unchecked Sendable {
                     + (sentence.isEmpty ? "it does not say why" : sentence))
         }
         return unsafe StrategyInstance(
-            kind: self, pointer: instance, host: host, place: place, slot: slot, options: options)
+            kind: self, pointer: instance, host: host, slot: slot, options: options)
     }
 
     // The optional functions, nil where the table does not reach so far.
@@ -115,6 +115,9 @@ package final class StrategyKind: @unchecked Sendable {
         unsafe reaches(\.describe) ? table.pointee.describe : nil
     }
 
+    /// Whether its instances can be told that nodes came or went.
+    package var canFollow: Bool { unsafe update != nil }
+
     /// TRIVET_HAS for a function pointer of the table.
     private func reaches(_ field: PartialKeyPath<trivet_strategy>) -> Bool {
         let offset = unsafe MemoryLayout<trivet_strategy>.offset(of: field) ?? Int.max / 2
@@ -131,16 +134,14 @@ package final class StrategyInstance: @unchecked Sendable {
     package let slot: Int
     let pointer: UnsafeMutableRawPointer
     let host: PluginHost
-    let place: InstancePlace
 
     init(
-        kind: StrategyKind, pointer: UnsafeMutableRawPointer, host: PluginHost,
-        place: InstancePlace, slot: Int, options: String
+        kind: StrategyKind, pointer: UnsafeMutableRawPointer, host: PluginHost, slot: Int,
+        options: String
     ) {
         self.kind = kind
         unsafe self.pointer = unsafe pointer
         self.host = host
-        self.place = place
         self.slot = slot
         self.options = options
     }
@@ -148,10 +149,9 @@ package final class StrategyInstance: @unchecked Sendable {
     deinit { unsafe kind.table.pointee.destroy(pointer) }
 
     /// What it has learnt, for a successor; nil if it carries nothing over. [worker]
-    func save() -> [UInt8]? {
+    func save(limit: Int) -> [UInt8]? {
         guard let save = unsafe kind.save else { return nil }
-        // What the header allows: 64 KiB and 64 bytes a node.
-        let sink = Sink(limit: 64 * 1024 + 64 * place.spec.nodes.count)
+        let sink = Sink(limit: limit)
         unsafe sink.collect { unsafe save(pointer, $0) }
         return sink.isOverfull ? nil : sink.bytes
     }

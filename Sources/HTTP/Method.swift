@@ -95,7 +95,7 @@ package enum HeadOutcome: Equatable, Sendable {
 }
 
 /// How much of a head is accepted. What exceeds them is 414 (the target) or 431 (all else).
-package struct HeadLimits: Sendable {
+package struct HeadLimits: Sendable, Equatable {
     /// Bytes of the request target.
     package var target: Int
     /// Bytes of the whole head, with the empty line that ends it.

@@ -10,6 +10,10 @@ import Glibc
 /// One mapped plugin and what it offers. Lives for ever, as its library does.
 package struct Library: Sendable {
     package let origin: PluginOrigin
+    /// The build: which content it was loaded from.
+    package let build: BuildID
+    /// Its private copy, which stays for as long as it is mapped.
+    package let copy: String
     package let strategies: [StrategyKind]
     package let checks: [CheckKind]
 
@@ -17,7 +21,7 @@ package struct Library: Sendable {
     private static let tableLimit = 1024
 
     /// Maps `path`. `file` is how the operator knows it; every refusal begins with it.
-    static func load(path: String, file: String) throws(Refusal) -> Library {
+    static func load(path: String, file: String, build: BuildID) throws(Refusal) -> Library {
         guard let handle = unsafe dlopen(path, RTLD_NOW | RTLD_LOCAL) else {
             let words = unsafe dlerror().map { unsafe String(cString: $0) } ?? "no reason given"
             throw Refusal("\(file) \(explain(words, path: path))")
@@ -39,13 +43,17 @@ package struct Library: Sendable {
             throw Refusal("\(file) refuses: \(sentence.isEmpty ? "it does not say why" : sentence)")
         }
         do throws(Refusal) {
-            return unsafe try Library(table: table, file: file)
+            return unsafe try Library(table: table, file: file, build: build, copy: path)
         } catch {
             throw Refusal("\(file) is unusable: \(error.sentence)")
         }
     }
 
-    private init(table: UnsafePointer<trivet_plugin>, file: String) throws(Refusal) {
+    private init(
+        table: UnsafePointer<trivet_plugin>, file: String, build: BuildID, copy: String
+    ) throws(Refusal) {
+        self.build = build
+        self.copy = copy
         let least =
             unsafe (MemoryLayout<trivet_plugin>.offset(of: \.checks) ?? 0)
             + MemoryLayout<UnsafeRawPointer>.size

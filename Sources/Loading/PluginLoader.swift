@@ -13,8 +13,8 @@ package struct TrialReport: Sendable {
     /// Uses whose `create` refuses, or that no longer answer.
     package var useRefusals: [Refusal] = []
 
-    /// Private copies of the files in `listings`.
-    fileprivate var copies: [String: String] = [:]
+    /// Private copies of the files in `listings`, with what build each is.
+    fileprivate var copies: [String: PluginCopy] = [:]
 
     package var isGood: Bool { fileRefusals.isEmpty && useRefusals.isEmpty }
 
@@ -28,6 +28,14 @@ package struct TrialReport: Sendable {
     }
 }
 
+/// The content of a file as it was read.
+struct PluginCopy: Equatable, Sendable {
+    var path: String
+    var build: BuildID
+    /// A library that serves already was loaded from it.
+    var isLoaded: Bool
+}
+
 /// Finds, tries and loads plugins. Blocking; for the loader thread and for start-up.
 package struct PluginLoader: Sendable {
     package var files: [PluginFile]
@@ -35,11 +43,15 @@ package struct PluginLoader: Sendable {
     package var trialProgram: String
     /// How long a trial may take altogether.
     package var limitMs: Int
+    /// What serves now: of a file that holds the same build, nothing is loaded again.
+    package var serving: Catalogue
 
     /// `files`: see PluginFile.bundled and .named. One that two paths lead to is taken once.
     package init(
-        files: [PluginFile], trialProgram: String = "/proc/self/exe", limitMs: Int = 5000
+        files: [PluginFile], trialProgram: String = "/proc/self/exe", limitMs: Int = 5000,
+        serving: Catalogue = .empty
     ) {
+        self.serving = serving
         self.files = PluginFile.unique(files)
         self.trialProgram = trialProgram
         self.limitMs = limitMs
@@ -62,7 +74,7 @@ package struct PluginLoader: Sendable {
     /// all.
     package func trial(uses: [PluginUse]) throws(Refusal) -> TrialReport {
         var report = TrialReport()
-        var left: [(file: PluginFile, copy: String)] = []
+        var left: [(file: PluginFile, copy: PluginCopy)] = []
         for file in files {
             do throws(Refusal) {
                 let bytes = try Files.read(file.path)
@@ -71,15 +83,14 @@ package struct PluginLoader: Sendable {
                 } catch {
                     throw Refusal("\(file.path) \(error.sentence)")
                 }
-                let copy = try PrivateFolder.keep(bytes, name: Files.name(of: file.path))
-                left.append((file, copy))
+                left.append((file, try copy(bytes, of: file)))
             } catch {
                 report.fileRefusals.append(error)
             }
         }
         while !left.isEmpty {
             let job = TrialJob(
-                files: left.map { TrialJob.File(copy: $0.copy, file: $0.file.path) }, uses: uses)
+                files: left.map { TrialJob.File(copy: $0.copy.path, file: $0.file.path) }, uses: uses)
             let remains = try TrialChild.run(job, program: trialProgram, limitMs: limitMs)
             let words = TrialWord.read(remains.answers, files: left.map(\.file))
             if words.last == .done {
@@ -93,7 +104,7 @@ package struct PluginLoader: Sendable {
             report.fileRefusals.append(
                 Refusal(
                     "\(left[guilty].file.path) \(remains.story(limitMs)) \(deed)\(remains.quote)"))
-            PrivateFolder.discard(left[guilty].copy)
+            left[guilty].copy.discard()
             left.remove(at: guilty)
         }
         refuseClashes(&report)
@@ -110,17 +121,41 @@ package struct PluginLoader: Sendable {
                 listing.offers.contains { $0.kind == use.kind && $0.name == use.name }
             }
             guard let copy = report.copies[listing.file] else { continue }
-            guard isUsed else {
-                PrivateFolder.discard(copy)
-                continue
+            if let present = self.library(copy) {
+                if isUsed { libraries.append(present) }
+            } else if isUsed {
+                libraries.append(
+                    try Library.load(path: copy.path, file: listing.file, build: copy.build))
+            } else {
+                copy.discard()
             }
-            libraries.append(try Library.load(path: copy, file: listing.file))
         }
         return try Catalogue(libraries: libraries)
     }
 
+    /// Drops what was copied for a trial that comes to nothing.
+    package func discard(_ report: TrialReport) {
+        for copy in report.copies.values { copy.discard() }
+    }
+
+    /// A private copy of what a file holds; that of the library that serves, if it holds the same.
+    private func copy(_ bytes: [UInt8], of file: PluginFile) throws(Refusal) -> PluginCopy {
+        let build = BuildID(of: bytes)
+        if let present = serving.libraries.first(where: {
+            $0.origin.file == file.path && $0.build == build
+        }) {
+            return PluginCopy(path: present.copy, build: build, isLoaded: true)
+        }
+        let path = try PrivateFolder.keep(bytes, name: Files.name(of: file.path))
+        return PluginCopy(path: path, build: build, isLoaded: false)
+    }
+
+    private func library(_ copy: PluginCopy) -> Library? {
+        copy.isLoaded ? serving.libraries.first { $0.copy == copy.path } : nil
+    }
+
     private func take(
-        _ words: [TrialWord], _ tried: [(file: PluginFile, copy: String)],
+        _ words: [TrialWord], _ tried: [(file: PluginFile, copy: PluginCopy)],
         into report: inout TrialReport
     ) {
         for word in words {
@@ -130,7 +165,7 @@ package struct PluginLoader: Sendable {
                 report.copies[listing.file] = tried[file].copy
             case .refusesFile(let file, let sentence):
                 report.fileRefusals.append(Refusal(sentence))
-                PrivateFolder.discard(tried[file].copy)
+                tried[file].copy.discard()
             case .refusesUse(let sentence):
                 report.useRefusals.append(Refusal(sentence))
             case .begins, .done:
@@ -157,6 +192,13 @@ package struct PluginLoader: Sendable {
                 report.fileRefusals.append(Refusal(sentence))
             }
         }
+    }
+}
+
+extension PluginCopy {
+    /// Removes it, unless a library is mapped from it.
+    func discard() {
+        if !isLoaded { PrivateFolder.discard(path) }
     }
 }
 

@@ -27,7 +27,7 @@ package enum Trial {
         for (index, file) in job.files.enumerated() {
             say(.begins(file: index, deed: "while it was loaded"))
             do throws(Refusal) {
-                let library = try Library.load(path: file.copy, file: file.file)
+                let library = try Library.load(path: file.copy, file: file.file, build: .none)
                 libraries.append((index, library))
                 say(.listing(file: index, listing(of: library)))
             } catch {
@@ -125,7 +125,7 @@ package enum Trial {
             let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
             board = unsafe try Board(memory: memory, pools: [spec], workers: 1, adopt: false)
             place = InstancePlace(
-                board: board, pool: 0, worker: 0, clock: clock, metrics: Metrics())
+                board: board, pool: board.pools[0], worker: 0, clock: clock, metrics: Metrics())
         }
     }
 

@@ -52,6 +52,20 @@ package struct SocketAddress: Sendable {
         }
     }
 
+    /// A local socket that has a name but lies in no folder (unix(7), abstract). Nil if the name does
+    /// not fit.
+    package init?(abstract name: String) {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let bytes = [0] + Array(name.utf8)
+        guard bytes.count <= MemoryLayout.size(ofValue: address.sun_path) else { return nil }
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }
+        length = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count)
+        unsafe withUnsafeMutableBytes(of: &storage) {
+            unsafe $0.storeBytes(of: address, as: sockaddr_un.self)
+        }
+    }
+
     package var family: Int32 { Int32(storage.ss_family) }
     package var isLocal: Bool { family == AF_UNIX }
 

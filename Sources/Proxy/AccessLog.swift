@@ -36,8 +36,7 @@ struct LogLine {
 
 /// One worker's part of the log.
 struct AccessLog: ~Copyable {
-    // Read through the worker's shared state, since a signal may have the file opened anew.
-    private let fd: Int32
+    private var fd: Int32
     private var notes = Slab<LogNote>(chunk: 16)
     private var pending: [UInt8] = []
     private static let limit = 65_536
@@ -46,6 +45,14 @@ struct AccessLog: ~Copyable {
 
     /// `fd`: where to; negative: there is no log.
     init(fd: Int32) {
+        self.fd = -1
+        redirect(to: fd)
+    }
+
+    /// Goes on in another file, or nowhere. What has gathered still goes to the old one.
+    mutating func redirect(to fd: Int32) {
+        guard fd != self.fd else { return }
+        flush()
         self.fd = fd
         if fd >= 0 { pending.reserveCapacity(Self.limit + Self.longest) }
     }
@@ -111,7 +118,7 @@ struct AccessLog: ~Copyable {
     /// Hands what has gathered to the kernel: at the end of each turn.
     mutating func flush() {
         guard !pending.isEmpty else { return }
-        IO.writeAll(fd, pending.span)
+        if fd >= 0 { IO.writeAll(fd, pending.span) }
         pending.removeAll(keepingCapacity: true)
     }
 

@@ -4,22 +4,21 @@
 import Net
 import Synchronization
 
-/// The published addresses of all nodes, in the order of pools and nodes. [any]
+/// The published addresses of all nodes, by their rows on the board. [any]
 package final class AddressBook: Sendable {
     private let version = Atomic<UInt64>(1)
     private let addresses: Mutex<[[SocketAddress]]>
     /// Why names have no address, by node; for those who ask for words.
     private let failures = Mutex<[Int: String]>([:])
 
-    package init(nodes: Int) {
-        addresses = Mutex(Array(repeating: [], count: nodes))
-    }
+    package init() { addresses = Mutex([]) }
 
     /// A node's addresses are these from now on; an empty list is not taken in if there were others:
     /// a name server that is away must not take nodes away. [resolver]
     package func publish(_ found: [SocketAddress], node: Int) {
         _ = failures.withLock { $0.removeValue(forKey: node) }
         let changed = addresses.withLock { all in
+            while all.count <= node { all.append([]) }
             guard !found.isEmpty || all[node].isEmpty else { return false }
             all[node] = found
             return true
@@ -32,10 +31,21 @@ package final class AddressBook: Sendable {
         failures.withLock { $0[node] = failure }
     }
 
+    /// Nobody sits in these rows any more.
+    func forget(_ rows: [Int]) {
+        failures.withLock { for row in rows { $0[row] = nil } }
+        addresses.withLock { all in
+            for row in rows where row < all.count { all[row] = [] }
+        }
+        version.wrappingAdd(1, ordering: .acquiringAndReleasing)
+    }
+
     /// Why the name of a node could not be resolved when that was last tried, or nil.
     package func failure(node: Int) -> String? { failures.withLock { $0[node] } }
 
-    package func addresses(node: Int) -> [SocketAddress] { addresses.withLock { $0[node] } }
+    package func addresses(node: Int) -> [SocketAddress] {
+        addresses.withLock { node < $0.count ? $0[node] : [] }
+    }
 
     var current: UInt64 { version.load(ordering: .acquiring) }
     var all: [[SocketAddress]] { addresses.withLock { $0 } }
@@ -60,6 +70,6 @@ struct AddressCopy {
 
     /// The n-th address of a node, or nil if it has no more.
     func address(_ node: Int, _ n: Int) -> SocketAddress? {
-        n < all[node].count ? all[node][n] : nil
+        node < all.count && n < all[node].count ? all[node][n] : nil
     }
 }

@@ -44,7 +44,12 @@ struct Exchange: ~Copyable {
     /// How often a node was picked.
     var picks: UInt32 = 0
     var tried: [8 of UInt32] = .init(repeating: .max)
+    /// In the present pool; `UInt32.max`: none, or it is no longer configured.
     var node: UInt32 = .max
+    /// The node's row on the board: where its addresses and idle connections are.
+    var row: UInt32 = .max
+    /// Its pool is no longer configured: it ends with the node it has.
+    var isOrphan = false
     var token: UInt64 = 0
     var strategy: UInt8 = .max
     var generation: UInt32 = 0

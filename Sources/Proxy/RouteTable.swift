@@ -11,11 +11,12 @@ struct RouteTable: Sendable {
         var anyLabel: Bool
         var path: [UInt8]
         var isPrefix: Bool
-        var pool: Int
+        /// Nil: nobody's any more.
+        var pool: Int?
     }
 
     private var entries: [Entry] = []
-    private let otherwise: Int?
+    private var otherwise: Int?
 
     /// `otherwise`: the pool of requests that no route takes, or nil.
     init(otherwise: Int?) { self.otherwise = otherwise }
@@ -30,6 +31,14 @@ struct RouteTable: Sendable {
         if isPrefix { prefix.removeLast() }
         entries.append(
             Entry(host: name, anyLabel: anyLabel, path: prefix, isPrefix: isPrefix, pool: pool))
+    }
+
+    /// Routes to other pools than these lead nowhere from now on.
+    mutating func keep(pools: Set<Int>) {
+        if let pool = otherwise, !pools.contains(pool) { otherwise = nil }
+        for i in entries.indices {
+            if let pool = entries[i].pool, !pools.contains(pool) { entries[i].pool = nil }
+        }
     }
 
     /// `host` may carry a port, which does not count.

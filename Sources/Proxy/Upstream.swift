@@ -7,7 +7,8 @@ import Net
 struct Upstream: ~Copyable {
     var link: Link
     let pool: UInt16
-    let node: UInt32
+    /// Of its node on the board; `UInt32.max`: the node is no longer configured.
+    var row: UInt32
     /// False while the connect is under way.
     var isConnected: Bool
     /// The client whose exchange uses it; `UInt32.max`: idle.
@@ -20,10 +21,10 @@ struct Upstream: ~Copyable {
     var newer: UInt32 = .max
     var older: UInt32 = .max
 
-    init(fd: Int32, pool: UInt16, node: UInt32, isConnected: Bool, client: UInt32) {
+    init(fd: Int32, pool: UInt16, row: UInt32, isConnected: Bool, client: UInt32) {
         link = Link(fd: fd)
         self.pool = pool
-        self.node = node
+        self.row = row
         self.isConnected = isConnected
         self.client = client
         link.canWrite = isConnected

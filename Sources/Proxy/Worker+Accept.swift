@@ -24,7 +24,7 @@ extension Worker {
             restAccepting(code)
             return false
         case .failed(let code):
-            if !isDraining {
+            if !isDraining && listeners[listener].fd >= 0 {
                 Log.error("worker \(index) cannot accept connections: \(errorText(code))")
             }
             restAccepting(code)
@@ -36,10 +36,10 @@ extension Worker {
         // A local socket's clients have no address; they count as this machine.
         let address = peer.ip ?? .v4Loopback
         var isTrusted = false
-        for range in listeners[listener].trusted where range.contains(address) { isTrusted = true }
+        for range in listeners[listener].plan.trusted where range.contains(address) { isTrusted = true }
         let handle = clients.insert(
             Client(fd: fd, listener: UInt16(listener), address: address, isTrusted: isTrusted))
-        let isWelcome = shared.connections[listener].enter()
+        let isWelcome = listeners[listener].plan.connections.enter()
         guard poller.add(fd, token: Token(.client, handle).packed) else {
             close(client: handle.index)
             return
@@ -50,7 +50,7 @@ extension Worker {
                 stays: false, asHead: false)
             return
         }
-        arm(handle.index, after: listeners[listener].headerTimeout)
+        arm(handle.index, after: listeners[listener].plan.headerTimeout)
     }
 
     /// Level-triggered listeners would spin while nobody can be taken: they are left out for a second.
@@ -61,36 +61,51 @@ extension Worker {
             "worker \(index) takes no connections for a second: \(errorText(code))"
                 + " (\(clients.count) clients, \(upstreams.count) connections to nodes)")
         acceptRestsUntil = now &+ 1_000_000_000
-        for listening in listeners { poller.remove(listening.fd) }
+        for listening in listeners where listening.fd >= 0 { poller.remove(listening.fd) }
     }
 
     mutating func resumeAccepting() {
         acceptRestsUntil = 0
         guard !isDraining else { return }
-        for i in 0..<listeners.count {
+        for i in 0..<listeners.count where listeners[i].fd >= 0 {
             _ = poller.addLevel(listeners[i].fd, token: Token.listener(i).packed)
         }
     }
 
-    /// Stops taking connections: who waits in the kernel's queue is still taken, then the socket
-    /// leaves its group by shutdown, since closing it alone would reset those queued meanwhile.
+    /// Stops taking connections.
     mutating func beginDrain() {
         isDraining = true
-        for i in 0..<listeners.count {
-            while takeOne(i) {}
-            poller.remove(listeners[i].fd)
-            Socket.end(listeners[i].fd)
-            while takeOne(i) {}
-            IO.close(listeners[i].fd)
-        }
-        // Who has sent something by now is served. Who is between requests and silent is let go; a
-        // newcomer gets a second to say what it came for.
+        for i in 0..<listeners.count where listeners[i].fd >= 0 { stopListening(i) }
+        letGo { _ in true }
+    }
+
+    /// Who waits in the kernel's queue is still taken, then the socket leaves its group by shutdown,
+    /// since closing it alone would reset those queued meanwhile.
+    mutating func stopListening(_ listener: Int) {
+        while takeOne(listener) {}
+        poller.remove(listeners[listener].fd)
+        Socket.end(listeners[listener].fd)
+        while takeOne(listener) {}
+        IO.close(listeners[listener].fd)
+        listeners[listener].fd = -1
+    }
+
+    /// Clients of a listener that no longer serves: who has sent something by now is served. Who is
+    /// between requests and silent is let go; a newcomer gets a second to say what it came for.
+    mutating func letGo(where isMeant: (borrowing Client) -> Bool) {
         for index in 0..<UInt32(clients.capacity) where clients.isLive(index: index) {
             let client = clients.at(index)
-            guard client.it.phase == .head && client.it.seen == 0 else { continue }
+            guard client.it.phase == .head && client.it.seen == 0 && isMeant(client.it) else {
+                continue
+            }
             client.it.link.canRead = true
             if !client.it.hasServed { arm(index, after: 1_000_000_000) }
             enqueue(client: index)
         }
+    }
+
+    /// Whether a client is to be let go between two requests.
+    func isLeaving(_ client: Ref<Client>) -> Bool {
+        isDraining || listeners[Int(client.it.listener)].plan.isLeaving
     }
 }

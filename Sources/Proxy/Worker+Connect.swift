@@ -11,7 +11,7 @@ extension Worker {
     mutating func connect(_ index: UInt32) {
         let exchange = exchanges.at(index)
         let pool = settings[Int(exchange.it.pool)]
-        let node = pool.firstNode + Int(exchange.it.node)
+        let node = Int(exchange.it.row)
         while let address = addresses.address(node, exchange.it.addressIndex) {
             switch Socket.connect(address) {
             case .connected(let fd):
@@ -35,7 +35,7 @@ extension Worker {
         let exchange = exchanges.at(index)
         let handle = upstreams.insert(
             Upstream(
-                fd: fd, pool: exchange.it.pool, node: exchange.it.node, isConnected: isConnected,
+                fd: fd, pool: exchange.it.pool, row: exchange.it.row, isConnected: isConnected,
                 client: exchange.it.client))
         exchange.it.upstream = handle.index
         if poller.add(fd, token: Token(.upstream, handle).packed) { return true }
@@ -63,8 +63,7 @@ extension Worker {
         let exchange = exchanges.at(index)
         drop(upstreamOf: index)
         exchange.it.addressIndex += 1
-        let node = settings[Int(exchange.it.pool)].firstNode + Int(exchange.it.node)
-        if addresses.address(node, exchange.it.addressIndex) != nil {
+        if addresses.address(Int(exchange.it.row), exchange.it.addressIndex) != nil {
             connect(index)
         } else {
             nodeUnreachable(index, timedOut: timedOut)
@@ -88,12 +87,17 @@ extension Worker {
     }
 
     /// A connection whose exchange is over and that can carry another.
-    mutating func keep(idle upstreamIndex: UInt32) {
+    mutating func keep(idle upstreamIndex: UInt32, of node: UInt32) {
         let upstream = upstreams.at(upstreamIndex)
-        let list = settings[Int(upstream.it.pool)].firstNode + Int(upstream.it.node)
+        let list = Int(upstream.it.row)
+        guard upstream.it.row != .max else {
+            // The node is gone.
+            close(upstream: upstreamIndex)
+            return
+        }
         // No more than were ever of use at one time lately: requests with a body bring a connection
         // each, and would pile them up.
-        let inFlight = Int(pools[UInt32(upstream.it.pool)].inFlight(upstream.it.node))
+        let inFlight = Int(pools[UInt32(upstream.it.pool)].inFlight(node))
         guard idle[list].count + inFlight < idle[list].peak, !isDraining else {
             close(upstream: upstreamIndex)
             return
@@ -110,16 +114,15 @@ extension Worker {
         let upstream = upstreams.at(upstreamIndex)
         // The end of a response's own events may still come in: a write edge means nothing.
         guard upstream.it.link.canRead else { return }
-        let list = settings[Int(upstream.it.pool)].firstNode + Int(upstream.it.node)
-        idle[list].remove(upstreamIndex, in: upstreams)
+        idle[Int(upstream.it.row)].remove(upstreamIndex, in: upstreams)
         close(upstream: upstreamIndex)
     }
 
     mutating func sweepIdle() {
         for pool in 0..<settings.count {
-            for node in 0..<settings[pool].nodeCount {
-                let inFlight = pools[UInt32(pool)].inFlight(UInt32(node))
-                idle[settings[pool].firstNode + node].decay(inFlight: Int(inFlight))
+            let view = pools.at(UInt32(pool))
+            for node in 0..<UInt32(view.it.nodeCount) {
+                idle[Int(view.it.row(node))].decay(inFlight: Int(view.it.inFlight(node)))
             }
         }
         for list in 0..<idle.count {

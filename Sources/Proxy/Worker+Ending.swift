@@ -27,7 +27,7 @@ extension Worker {
             exchange.it.upstreamStays && exchange.it.up.isDone && upstream.it.link.output.isEmpty
             && upstream.it.link.isSilent(&kit)
         exchange.it.upstream = .max
-        if isClean { keep(idle: upstreamIndex) } else { close(upstream: upstreamIndex) }
+        if isClean { keep(idle: upstreamIndex, of: exchange.it.node) } else { close(upstream: upstreamIndex) }
         let clientIndex = exchange.it.client
         let closes = exchange.it.closesClient
         // A client that wanted this to be its last request, and has sent nothing after it that a
@@ -46,14 +46,14 @@ extension Worker {
     /// The client may send its next request, or has done so already.
     private mutating func awaitRequest(_ index: UInt32) {
         let client = clients.at(index)
-        if isDraining && client.it.link.input.isEmpty && !client.it.link.canRead {
+        if isLeaving(client) && client.it.link.input.isEmpty && !client.it.link.canRead {
             closeSoftly(index)
             return
         }
         client.it.phase = .head
         client.it.seen = 0
         client.it.link.rest(&kit)
-        arm(index, after: listeners[Int(client.it.listener)].idleTimeout)
+        arm(index, after: listeners[Int(client.it.listener)].plan.idleTimeout)
         if !client.it.link.input.isEmpty || client.it.link.canRead { enqueue(client: index) }
     }
 
@@ -139,8 +139,8 @@ extension Worker {
         let clientIndex = exchange.it.client
         let asHead = exchange.it.method == .head
         // A body that was not read whole cannot be told from a next request.
-        let stays = exchange.it.clientStays && exchange.it.up.isDone && !isDraining
         let client = clients.at(clientIndex)
+        let stays = exchange.it.clientStays && exchange.it.up.isDone && !isLeaving(client)
         client.it.link.input.consume(exchange.it.headLength)
         exchange.it.headLength = 0
         release(index)
@@ -170,10 +170,11 @@ extension Worker {
     private mutating func release(_ index: UInt32) {
         var exchange = exchanges.remove(index)
         if exchange.note != .max {
-            let names = shared.names[Int(exchange.pool)]
+            let pool = names[Int(exchange.pool)]
+            let node = exchange.row == .max ? "" : nodeNames[Int(exchange.row)]
             let line = LogLine(
-                client: clients[exchange.client].address, pool: names.pool,
-                node: names.node(exchange.node), strategy: names.strategy(exchange.strategy),
+                client: clients[exchange.client].address, pool: pool.pool, node: node,
+                strategy: pool.strategy(exchange.strategy),
                 status: exchange.status, wasCut: exchange.wasCut,
                 attempts: exchange.picks,
                 received: exchange.up.moved, sent: exchange.down.moved,
@@ -293,14 +294,14 @@ extension Worker {
     mutating func close(client index: UInt32) {
         wheel.cancel(index)
         var client = clients.remove(index)
-        shared.connections[Int(client.listener)].leave()
+        listeners[Int(client.listener)].plan.connections.leave()
         client.link.close(&kit)
     }
 
     /// The worker leaves: whatever is still open is closed.
     mutating func closeEverything() {
         if !isDraining {
-            for listening in listeners { IO.close(listening.fd) }
+            for listening in listeners where listening.fd >= 0 { IO.close(listening.fd) }
         }
         for index in 0..<UInt32(clients.capacity) where clients.isLive(index: index) {
             let client = clients.at(index)

@@ -33,7 +33,7 @@ extension Worker {
                 case .incomplete:
                     if client.it.seen == 0 {
                         let listening = listeners[Int(client.it.listener)]
-                        arm(index, after: listening.headerTimeout)
+                        arm(index, after: listening.plan.headerTimeout)
                     }
                     client.it.seen = client.it.link.input.count
                 }
@@ -41,7 +41,7 @@ extension Worker {
             switch client.it.link.fill(&kit) {
             case .more: continue
             case .wait:
-                if isDraining && client.it.hasServed && client.it.seen == 0 {
+                if isLeaving(client) && client.it.hasServed && client.it.seen == 0 {
                     closeSoftly(index)
                 }
                 return
@@ -62,7 +62,7 @@ extension Worker {
             refuse(index, headLength, 200, "answered by the balancer, as Max-Forwards asks")
             return
         }
-        let pool = listeners[Int(client.it.listener)].routes.pool(
+        let pool = listeners[Int(client.it.listener)].plan.routes.pool(
             host: bytes.extracting(head.it.authority.indices),
             path: bytes.extracting(head.it.path.indices))
         guard let pool else {
@@ -90,7 +90,7 @@ extension Worker {
     ) {
         let client = clients.at(index)
         let head = requestHead(of: client)
-        let stays = head.it.keepAlive && !head.it.framing.hasBody && !isDraining
+        let stays = head.it.keepAlive && !head.it.framing.hasBody && !isLeaving(client)
         client.it.link.input.consume(headLength)
         reject(index, status, sentence, stays: stays, asHead: head.it.method == .head)
     }
@@ -99,6 +99,10 @@ extension Worker {
     mutating func pickAndConnect(_ index: UInt32, headIsParsed: Bool) {
         let exchange = exchanges.at(index)
         let client = clients.at(exchange.it.client)
+        if exchange.it.isOrphan {
+            fail(index, 503, "the pool is no longer configured")
+            return
+        }
         if !headIsParsed { parseAgain(client) }
         let view = pools.at(UInt32(exchange.it.pool))
         let outcome = ask(view, exchange, client)
@@ -111,6 +115,7 @@ extension Worker {
                 return
             }
             exchange.it.node = node
+            exchange.it.row = view.it.row(node)
             exchange.it.token = token
             exchange.it.strategy = strategy
             exchange.it.generation = view.it.generation
@@ -152,7 +157,7 @@ extension Worker {
     mutating func reachNode(_ index: UInt32, headIsParsed: Bool) {
         let exchange = exchanges.at(index)
         let pool = settings[Int(exchange.it.pool)]
-        let list = pool.firstNode + Int(exchange.it.node)
+        let list = Int(exchange.it.row)
         idle[list].noteUse(Int(pools[UInt32(exchange.it.pool)].inFlight(exchange.it.node)))
         // An idle connection may be closed by the node at this very moment. A request that can be
         // sent again survives that; any other goes out on a connection that was never idle.
@@ -184,8 +189,7 @@ extension Worker {
             passUpgrade: exchange.it.wantsWebSocket)
         if head.it.authority.isEmpty {
             // An HTTP/1.0 client named no host: the node is told its own address.
-            let node = settings[Int(exchange.it.pool)].firstNode + Int(exchange.it.node)
-            let address = addresses.address(node, exchange.it.addressIndex)
+            let address = addresses.address(Int(exchange.it.row), exchange.it.addressIndex)
             facts.node = address?.ip
             facts.nodePort = address?.port ?? 80
         }

@@ -9,27 +9,11 @@ import Config
 import HTTP
 import Net
 
-/// What a listening socket of a worker serves.
+/// A listener as one worker has it.
 struct Listening {
-    let fd: Int32
-    let routes: RouteTable
-    let trusted: [AddressRange]
-    let limits: HeadLimits
-    let headerTimeout: UInt64
-    let idleTimeout: UInt64
-}
-
-/// What a worker needs of a pool's settings.
-struct PoolSettings {
-    let firstNode: Int
-    let nodeCount: Int
-    let connectTimeout: UInt64
-    let responseTimeout: UInt64
-    /// 0: never.
-    let idleTimeout: UInt64
-    let tunnelTimeout: UInt64
-    let retries: UInt32
-    let reusesAlways: Bool
+    /// -1: closed.
+    var fd: Int32
+    var plan: ListenerPlan
 }
 
 /// One worker's whole state. Lives on its thread's stack; nothing else touches it.
@@ -44,9 +28,13 @@ struct Worker: ~Copyable {
     var exchanges = Slab<Exchange>(chunk: 64)
     var upstreams = Slab<Upstream>()
     var pools = Slab<PoolView>(chunk: 8)
-    let settings: [PoolSettings]
-    var idle: [IdleList]
-    var listeners: [Listening]
+    /// By the pools' places on the board, as `pools` is.
+    var settings: [PoolSettings] = []
+    var names: [PoolNames] = []
+    /// By the nodes' rows on the board. Who is gone keeps its name until another takes the row.
+    var idle: [IdleList] = []
+    var nodeNames: [String] = []
+    var listeners: [Listening] = []
     var addresses: AddressCopy
     /// One for each listener.
     var requestHeads = Slab<RequestHead>(chunk: 8)
@@ -80,7 +68,9 @@ struct Worker: ~Copyable {
         }
     }
 
-    init(_ shared: WorkerShared, index: Int, _ means: consuming Means) {
+    init(
+        _ shared: WorkerShared, index: Int, _ generation: Generation, _ means: consuming Means
+    ) {
         self.shared = shared
         self.index = index
         poller = means.poller
@@ -88,35 +78,18 @@ struct Worker: ~Copyable {
         now = monotonicNow()
         clock = shared.clocks[index]
         wheel = TimerWheel(now: now)
-        settings = shared.settings
-        idle = Array(repeating: IdleList(), count: shared.nodeTotal)
-        listeners = shared.listening[index]
         addresses = AddressCopy(shared.addresses)
         responseHead = ResponseHead()
-        log = AccessLog(fd: shared.accessLog)
+        log = AccessLog(fd: generation.accessLog)
         clock.now = now
-        for listening in listeners {
-            _ = requestHeads.insert(RequestHead(limits: listening.limits))
-        }
-        for pool in 0..<shared.settings.count {
-            let place = InstancePlace(
-                board: shared.board, pool: pool, worker: index, clock: clock,
-                metrics: shared.metrics, entropy: shared.entropy)
-            // A new slab gives its slots in order: the pool's number is its index.
-            _ = pools.insert(PoolView(at: place, strategies: shared.strategies[index][pool]))
-        }
         queue.reserveCapacity(256)
         turn.reserveCapacity(256)
+        takeOver(generation)
     }
 
-    /// Registers what the worker listens to. False: the system lets it not.
+    /// Registers what wakes the worker. False: the system lets it not.
     func watch() -> Bool {
-        var isWatched = poller.addLevel(shared.wakeups[index].fd, token: Token.wakeup.packed)
-        for i in 0..<listeners.count {
-            let added = poller.addLevel(listeners[i].fd, token: Token.listener(i).packed)
-            isWatched = isWatched && added
-        }
-        return isWatched
+        poller.addLevel(shared.wakeups[index].fd, token: Token.wakeup.packed)
     }
 
     /// Serves until it is told to stop, or has drained.
@@ -133,6 +106,7 @@ struct Worker: ~Copyable {
         }
         closeEverything()
         log.flush()
+        shared.inbox.put(.left(worker: index))
     }
 
     private var isOver: Bool {
@@ -156,7 +130,12 @@ struct Worker: ~Copyable {
 
     /// Takes over what other threads have published.
     private mutating func refresh() {
-        for pool in 0..<UInt32(settings.count) { pools[pool].refresh(now: now) }
+        if !shared.mailboxes[index].isEmpty { takeDeliveries() }
+        for pool in 0..<UInt32(settings.count) {
+            pools[pool].refresh(now: now)
+            let stale = pools[pool].takeStale(now: now)
+            if stale != 0 { askAnew(pool, stale) }
+        }
         addresses.refresh(shared.addresses)
         if shared.orders.current != .serve && !isDraining { beginDrain() }
         if acceptRestsUntil > 0 && now >= acceptRestsUntil { resumeAccepting() }

@@ -1,9 +1,8 @@
-// What the workers are given when they start, and what is published to them while they run. Nothing
-// in it changes but through the board, the address book and the orders, each with its own rules.
+// What the workers share for as long as the process lives, and what is published to them while they
+// run: the board, the address book, the orders and the mailboxes, each with its own rules.
 
 import Balance
 import Base
-import HTTP
 import Net
 import Synchronization
 
@@ -27,72 +26,71 @@ final class Orders: Sendable {
     }
 }
 
-/// How many connections a listener has on all workers, of how many it may have. [any]
-final class ConnectionCount: Sendable {
-    private let open = Atomic<Int>(0)
-    private let limit: Int
-
-    /// `limit` nil: as many as there are descriptors.
-    init(limit: Int?) { self.limit = limit ?? .max }
-
-    /// Counts one in; false if that is one too many. It counts all the same, until `leave`.
-    func enter() -> Bool { open.wrappingAdd(1, ordering: .relaxed).newValue <= limit }
-
-    func leave() { open.wrappingSubtract(1, ordering: .relaxed) }
-}
-
-/// Names of a pool for the access log.
-struct PoolNames: Sendable {
-    let pool: String
-    let nodes: [String]
-    let strategies: [String]
-
-    func node(_ index: UInt32) -> String { index < nodes.count ? nodes[Int(index)] : "" }
-
-    func strategy(_ slot: UInt8) -> String {
-        slot < strategies.count ? strategies[Int(slot)] : "fallback"
-    }
-}
-
 /// Made by `Balancer`; its `let`s are read by all workers.
 final class WorkerShared: @unchecked Sendable {
     let board: Board
     let addresses: AddressBook
     let metrics: Metrics
     let orders = Orders()
-    let settings: [PoolSettings]
-    let nodeTotal: Int
-    let names: [PoolNames]
-    let accessLog: Int32
     let entropy: UInt64
     let clocks: [WorkerClock]
     let wakeups: [Wakeup]
-    /// By listener.
-    let connections: [ConnectionCount]
     /// By worker.
-    let listening: [[Listening]]
-    /// By worker, pool and place in the pool's list. Made on the loading thread, then the worker's.
-    let strategies: [[[StrategyInstance]]]
+    let mailboxes: [Mailbox]
+    /// What the workers have to say to the loader.
+    let inbox: LoaderInbox
 
     init(
-        board: Board, addresses: AddressBook, metrics: Metrics, settings: [PoolSettings],
-        nodeTotal: Int, names: [PoolNames], accessLog: Int32, entropy: UInt64,
-        clocks: [WorkerClock], wakeups: [Wakeup],
-        connections: [ConnectionCount], listening: [[Listening]],
-        strategies: [[[StrategyInstance]]]
+        board: Board, addresses: AddressBook, metrics: Metrics, entropy: UInt64,
+        clocks: [WorkerClock], wakeups: [Wakeup], inbox: LoaderInbox
     ) {
         self.board = board
         self.addresses = addresses
         self.metrics = metrics
-        self.settings = settings
-        self.nodeTotal = nodeTotal
-        self.names = names
-        self.accessLog = accessLog
         self.entropy = entropy
         self.clocks = clocks
         self.wakeups = wakeups
-        self.connections = connections
-        self.listening = listening
-        self.strategies = strategies
+        self.inbox = inbox
+        mailboxes = wakeups.map { _ in Mailbox() }
+    }
+
+    func deliver(_ letter: Delivery, to worker: Int) {
+        mailboxes[worker].put(letter)
+        wakeups[worker].signal()
+    }
+}
+
+/// What workers ask of the loader, or give back to it. [any]
+final class LoaderInbox: Sendable {
+    enum Message: Sendable {
+        /// A worker has taken over a generation (and will not touch the one before it again).
+        case passed(worker: Int, generation: UInt64)
+        /// A worker has left: it takes over nothing more.
+        case left(worker: Int)
+        /// Instances that no worker uses any more: destroyed when they are dropped.
+        case returned([StrategyInstance])
+        /// A strategy without `update` has missed a change: it wants an instance made anew.
+        case stale(worker: Int, place: Int, slot: Int, StrategyInstance)
+        case job(@Sendable () -> Void)
+        case end
+    }
+
+    let wakeup: Wakeup
+    private let messages = Mutex<[Message]>([])
+
+    init() throws(SystemError) { wakeup = try Wakeup() }
+
+    deinit { wakeup.close() }
+
+    func put(_ message: Message) {
+        messages.withLock { $0.append(message) }
+        wakeup.signal()
+    }
+
+    func take() -> [Message] {
+        messages.withLock { messages in
+            defer { messages = [] }
+            return messages
+        }
     }
 }

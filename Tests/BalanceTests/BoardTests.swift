@@ -29,7 +29,7 @@ struct BoardTests {
         #expect(row.weightPercent == 50 && row.weight == 5)
         #expect(second.words[second.ticketWord(0, 0)] == 5)
         #expect(
-            second.adoptedHealth(pool: 0, node: 1)
+            second.health(row: 1)
                 == AdoptedHealth(
                     state: .draining, weightPercent: 50, reason: "in maintenance", since: 42))
     }
@@ -69,7 +69,7 @@ struct BoardTests {
         ground.set(1, .down)
         for (word, value) in [
             (BoardLayout.Header.magic, 1), (BoardLayout.Header.version, 99),
-            (BoardLayout.Header.nodes, 1 << 40), (BoardLayout.Header.workers, 0),
+            (BoardLayout.Header.rows, 1 << 40), (BoardLayout.Header.workers, 0),
             (BoardLayout.Header.total, 3), (BoardLayout.Header.laidOut, 7),
         ] as [(Int, UInt64)] {
             let kept = ground.board.words[word]
@@ -79,7 +79,7 @@ struct BoardTests {
         }
         ground.board.words[0] = 0
         let fresh = unsafe try Board(
-            memory: ground.memory, pools: ground.board.pools, workers: 1, adopt: true)
+            memory: ground.memory, pools: ground.board.pools.map(\.spec), workers: 1, adopt: true)
         #expect(fresh.snapshot().map(\.state) == [.up, .up])
     }
 
@@ -101,7 +101,7 @@ struct BoardTests {
         ground.board.words[at] |= 1
         #expect(try reader(ground).rows().map(\.name) == ["node1"])
         let second = unsafe try Board(
-            memory: ground.memory, pools: ground.board.pools, workers: 1, adopt: true)
+            memory: ground.memory, pools: ground.board.pools.map(\.spec), workers: 1, adopt: true)
         #expect(second.snapshot().map(\.name) == ["node1", "node2"])
     }
 

@@ -107,35 +107,84 @@ struct PoolViewCountTests {
         unsafe #expect(view.view.nodes[0].weight == 5)
     }
 
-    @Test("a strategy without update is made anew when weights change, and keeps what it learnt")
-    func rebuild() throws {
+    @Test("a strategy without update asks to be made anew when weights change, once a second")
+    func stale() throws {
         let ground = try Ground(tiers: [0, 0])
-        let script = Script.always(0)
-        script.saved = "learnt"
-        let kind = try script.kind(hasUpdate: false, saves: true)
-        let instance = try kind.make(at: ground.place(), slot: 0, options: "{\"a\":1}")
+        let kind = try Script.always(0).kind(hasUpdate: false)
+        let instance = try kind.make(at: ground.place(), slot: 0, options: "{}")
         let view = TestView(PoolView(at: ground.place(), strategies: [instance]))
         let second: UInt64 = 1_000_000_000
-        ground.set(1, .down)
-        view.refresh(now: 10 * second)
-        #expect(script.created == 1)
         let change = { (percent: UInt32) in
             ground.board.publish(
                 pool: 0, node: 0, state: .up, weightPercent: percent, since: 1)
         }
+        func stale(at now: UInt64) -> UInt8 {
+            view.refresh(now: now)
+            return view.view.takeStale(now: now)
+        }
+        ground.set(1, .down)
+        #expect(stale(at: 10 * second) == 0)
         _ = change(50)
-        view.refresh(now: 11 * second)
-        #expect(script.created == 2 && script.loaded == ["learnt"] && script.config == "{\"a\":1}")
-        #expect(view.generation == 1)
+        #expect(stale(at: 11 * second) == 1)
+        #expect(stale(at: 11 * second) == 0)
         _ = change(60)
-        view.refresh(now: 11 * second + second / 2)
-        #expect(script.created == 2)
-        view.refresh(now: 12 * second)
-        #expect(script.created == 3)
-        script.refusal = "no more"
-        _ = change(70)
-        view.refresh(now: 20 * second)
-        #expect(view.pick() == .node(index: 0, token: 0, strategy: 0))
+        #expect(stale(at: 11 * second + second / 2) == 0)
+        #expect(stale(at: 12 * second) == 1)
+    }
+
+    @Test("a successor starts with what its predecessor has learnt, and later results reach it")
+    func replacement() throws {
+        let ground = try Ground(tiers: [0, 0])
+        let (old, new) = (Script.always(0, token: 7), Script.always(1, token: 8))
+        old.saved = "learnt"
+        let first = try old.kind(saves: true).make(at: ground.place(), slot: 0, options: "{}")
+        let second = try new.kind(saves: true).make(at: ground.place(), slot: 0, options: "{}")
+        let view = TestView(PoolView(at: ground.place(), strategies: [first]))
+        guard case .node(0, 7, let strategy) = view.pick() else { return #expect(Bool(false)) }
+        let attempt = AttemptResult(
+            outcome: .ok, status: 200, strategy: strategy, token: 7, generation: view.generation)
+        view.began(0)
+        #expect(view.view.replace(0, with: second) === first)
+        #expect(new.loaded == ["learnt"])
+        view.ended(0, attempt)
+        // The token was the old one's: the new one hears of the result, without it.
+        #expect(new.results.map(\.token) == [0])
+        #expect(view.pick() == .node(index: 1, token: 8, strategy: 0))
+    }
+
+    @Test("other nodes: counters stay with theirs, and who can be told is told")
+    func inheritance() throws {
+        let before = PoolSpec.plain(tiers: [0, 0, 0])
+        let memory = BoardCapacity(pools: 2, nodes: 8)
+        let ground = try Ground([before], capacity: memory)
+        let script = Script.always(2)
+        let view = try ground.view(script)
+        view.began(2)
+        view.began(1)
+        var after = before
+        after.nodes.remove(at: 0)
+        after.nodes.append(
+            NodeSpec(id: 9, name: "node9", address: "192.0.2.9:80", weight: 10))
+        let rows = try ground.board.seat([after], now: 5)
+        #expect(rows[0].rows == [1, 2, 3])
+        let next = TestView(
+            PoolView(
+                at: InstancePlace(
+                    board: ground.board, pool: rows[0], worker: 0, clock: ground.clock,
+                    metrics: ground.metrics), strategies: [nil]))
+        #expect(next.view.inherit(from: view.view).isEmpty)
+        ground.board.commit(rows)
+        #expect(ground.board.sweep() == [0])
+        #expect(script.updates.last.map { $0 & TRIVET_CHANGED_NODES } == TRIVET_CHANGED_NODES)
+        #expect((0..<3).map { next.view.inFlight($0) } == [1, 1, 0])
+        #expect(next.view.node(row: 0) == .max && next.view.node(row: 3) == 2)
+        let shown = ground.board.snapshot()
+        #expect(shown.map(\.name) == ["node2", "node3", "node9"])
+        #expect(shown.map(\.inFlight) == [1, 1, 0])
+        // A slot that is given away again starts from nothing.
+        after.nodes.append(
+            NodeSpec(id: 10, name: "node10", address: "192.0.2.10:80", weight: 10))
+        #expect(try ground.board.seat([after], now: 6)[0].rows == [1, 2, 3, 0])
     }
 
     @Test("an operator can see what a strategy has learnt")

@@ -173,12 +173,14 @@ final class Ground {
     let clock = WorkerClock(1_000_000_000)
     let metrics = Metrics()
 
-    init(_ pools: [PoolSpec], workers: Int = 1) throws {
+    init(_ pools: [PoolSpec], workers: Int = 1, capacity: BoardCapacity? = nil) throws {
         self.workers = workers
+        let capacity = capacity ?? BoardCapacity(exactly: pools)
         unsafe memory = .allocate(
-            byteCount: Board.bytesNeeded(pools: pools, workers: workers), alignment: 64)
+            byteCount: Board.bytesNeeded(capacity, workers: workers), alignment: 64)
         unsafe memory.initializeMemory(as: UInt8.self, repeating: 0)
-        board = unsafe try Board(memory: memory, pools: pools, workers: workers, adopt: false)
+        board = unsafe try Board(
+            memory: memory, pools: pools, workers: workers, adopt: false, capacity: capacity)
     }
 
     /// One pool of nodes that are all up, with these tiers.
@@ -189,7 +191,8 @@ final class Ground {
     deinit { unsafe memory.deallocate() }
 
     func place(worker: Int = 0, pool: Int = 0) -> InstancePlace {
-        InstancePlace(board: board, pool: pool, worker: worker, clock: clock, metrics: metrics)
+        InstancePlace(
+            board: board, pool: board.pools[pool], worker: worker, clock: clock, metrics: metrics)
     }
 
     func view(_ scripts: Script..., worker: Int = 0) throws -> TestView {

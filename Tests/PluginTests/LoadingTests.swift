@@ -337,7 +337,7 @@ struct LoadingGoodTests {
         defer { unsafe memory.deallocate() }
         let board = unsafe try Board(memory: memory, pools: pools, workers: 1, adopt: false)
         let place = InstancePlace(
-            board: board, pool: 0, worker: 0, clock: WorkerClock(), metrics: Metrics())
+            board: board, pool: board.pools[0], worker: 0, clock: WorkerClock(), metrics: Metrics())
         let view = PoolView(
             at: place, strategies: [try kind.make(at: place, slot: 0, options: "{}")])
         let facts = PickFacts(

@@ -131,7 +131,8 @@ import Testing
         let prober = probing.prober
         let names = try NodeNames(
             nodes: [
-                .name("localhost", port: server.port), .ip(.v4Loopback, port: server.port),
+                (0, .name("localhost", port: server.port)),
+                (1, .ip(.v4Loopback, port: server.port)),
             ], book: probing.book, changed: { prober.addressesChanged() })
         try names.start()
         defer { names.stop() }

@@ -59,20 +59,22 @@ final class Probing {
         Lines.collect()
         (board, self.memory) = try Self.board(
             name, nodes: nodes.count, rise: rise, fall: fall, hasCheck: script != nil, in: memory)
-        book = AddressBook(nodes: nodes.count)
+        book = AddressBook()
         for (at, addresses) in nodes.enumerated() where !addresses.isEmpty {
             book.publish(addresses, node: at)
         }
         let clock = WorkerClock()
         check = script.map { ScriptedCheck($0) }
         let instance = try check?.instance(
-            InstancePlace(board: board, pool: 0, worker: 0, clock: clock, metrics: Metrics()))
+            InstancePlace(
+                board: board, pool: board.pools[0], worker: 0, clock: clock, metrics: Metrics()))
         gate = try Gate()
         let (gate, board, check) = (gate, board, check)
         prober = try Prober(
             board: board,
             pools: [
-                ProbedPool(check: instance, interval: interval * 1_000_000, timeoutMs: timeoutMs)
+                ProbedPool(
+                    board.pools[0], check: instance, interval: interval * 1_000_000, timeoutMs: timeoutMs)
             ],
             addresses: book, clock: clock
         ) {

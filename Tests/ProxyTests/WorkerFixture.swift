@@ -46,36 +46,46 @@ import Synchronization
         for index in nodes.indices { board.publish(pool: 0, node: index, state: .up, since: 1) }
         let listener = try Socket.listen(SocketAddress(.v4Loopback, port: 0), shared: false)
         port = Socket.localAddress(listener)!.port
-        let addresses = AddressBook(nodes: nodes.count)
+        let addresses = AddressBook()
         for (index, port) in nodes.enumerated() {
             addresses.publish([SocketAddress(.v4Loopback, port: port)], node: index)
         }
         shared = WorkerShared(
-            board: board, addresses: addresses, metrics: Metrics(),
-            settings: [
-                PoolSettings(
-                    firstNode: 0, nodeCount: nodes.count, connectTimeout: times.connect,
-                    responseTimeout: times.response, idleTimeout: times.exchangeIdle,
-                    tunnelTimeout: 0, retries: 2, reusesAlways: false)
-            ], nodeTotal: nodes.count,
-            names: [PoolNames(pool: "pool", nodes: nodes.map { "\($0)" }, strategies: [])],
-            accessLog: accessLog, entropy: 1, clocks: [WorkerClock(monotonicNow())],
-            wakeups: [try Wakeup()],
-            connections: [ConnectionCount(limit: nil)],
-            listening: [
-                [
-                    Listening(
-                        fd: listener, routes: RouteTable(otherwise: 0), trusted: trusted,
-                        limits: HeadLimits(), headerTimeout: times.header, idleTimeout: times.idle)
-                ]
-            ], strategies: [[[]]])
+            board: board, addresses: addresses, metrics: Metrics(), entropy: 1,
+            clocks: [WorkerClock(monotonicNow())], wakeups: [try Wakeup()],
+            inbox: try LoaderInbox())
         let shared = self.shared
+        let rows = board.pools[0]
+        let place = InstancePlace(
+            board: board, pool: rows, worker: 0, clock: shared.clocks[0], metrics: shared.metrics)
+        let generation = Generation(
+            number: 1,
+            pools: [
+                PoolPlan(
+                    rows: rows,
+                    settings: PoolSettings(
+                        connectTimeout: times.connect, responseTimeout: times.response,
+                        idleTimeout: times.exchangeIdle, tunnelTimeout: 0, retries: 2,
+                        reusesAlways: false),
+                    names: PoolNames(pool: "pool", strategies: []))
+            ],
+            listeners: [
+                ListenerPlan(
+                    routes: RouteTable(otherwise: 0), trusted: trusted, limits: HeadLimits(),
+                    headerTimeout: times.header, idleTimeout: times.idle,
+                    connections: ConnectionCount(limit: nil))
+            ], accessLog: accessLog,
+            parts: [
+                WorkerPart(
+                    views: [PreparedView(PoolView(at: place, strategies: []), place: 0)],
+                    sockets: [(listener: 0, fd: listener)])
+            ])
         let started = Started()
         self.started = started
         thread = try Thread("worker") {
             started.identifier.store(clinux_gettid(), ordering: .releasing)
             guard let means = try? Worker.Means(worker: 0) else { return }
-            var worker = Worker(shared, index: 0, means)
+            var worker = Worker(shared, index: 0, generation, means)
             if worker.watch() { worker.run() }
             // Two buffers are the worker's own.
             started.left.store(

@@ -116,6 +116,16 @@ static inline int clinux_set_thread_name(pthread_t thread, const char *name) {
     return pthread_setname_np(thread, name);
 }
 static inline int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+// Who is at the other end of a local socket (SO_PEERCRED, unix(7)). `struct ucred` needs _GNU_SOURCE,
+// which would give Swift a second fd_set: three numbers of the same layout stand in.
+static inline int clinux_peer_user(int fd, uid_t *user) {
+    struct { pid_t pid; uid_t uid; gid_t gid; } peer;
+    socklen_t length = sizeof peer;
+    int code = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+    if (code == 0) *user = peer.uid;
+    return code;
+}
+
 static inline pid_t clinux_gettid(void) { return (pid_t)syscall(SYS_gettid); }
 // Cores that this process may use, which in a container are not all of the machine's; 0: unknown.
 static inline int clinux_cores(void) {

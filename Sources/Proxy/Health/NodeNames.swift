@@ -8,15 +8,15 @@ import Net
 package final class NodeNames: Sendable {
     private let resolver: Resolver
 
-    /// Publishes what needs no look-up. `nodes` are all nodes in the order of the book; `changed` is
+    /// Publishes what needs no look-up. `nodes` are all nodes with their rows; `changed` is
     /// told on the resolver's thread after each look-up that the book has taken in.
     package init(
-        nodes: [HostPort], book: AddressBook, changed: @escaping @Sendable () -> Void
+        nodes: [(row: Int, address: HostPort)], book: AddressBook, changed: @escaping @Sendable () -> Void
     ) throws(SystemError) {
         var names: [(host: String, port: UInt16)] = []
         var owners: [Int] = []
-        for (index, node) in nodes.enumerated() {
-            switch node {
+        for (index, address) in nodes {
+            switch address {
             case .ip(let ip, let port):
                 book.publish([SocketAddress(ip, port: port)], node: index)
             case .unix(let path):

@@ -54,10 +54,10 @@ extension ProbeLoop {
 
     /// Takes the node's addresses from the book, or waits until it has some.
     func resolve(_ index: Int) {
-        guard let plan = nodes[index].probe?.plan else { return }
+        guard let plan = self[index].probe?.plan else { return }
         let found = addresses.addresses(node: index)
         if !found.isEmpty {
-            nodes[index].probe?.targets =
+            self[index].probe?.targets =
                 plan.port == 0 ? found : found.map { $0.with(port: plan.port) }
             connect(index, failure: "it has no address")
         } else if let reason = addresses.failure(node: index) {
@@ -69,10 +69,10 @@ extension ProbeLoop {
 
     /// Tries the next address; if there is none left, `failure` is why the probe has failed.
     private func connect(_ index: Int, failure: String, timedOut: Bool = false) {
-        guard let probe = nodes[index].probe else { return }
+        guard let probe = self[index].probe else { return }
         var failure = failure
         for tried in probe.tried..<probe.targets.count where now < probe.deadline {
-            nodes[index].probe?.tried = tried + 1
+            self[index].probe?.tried = tried + 1
             switch Socket.connect(probe.targets[tried]) {
             case .connected(let fd):
                 guard adopt(index, fd) else { return }
@@ -82,8 +82,8 @@ extension ProbeLoop {
                 guard adopt(index, fd) else { return }
                 // What is left of the time is shared by the addresses that are left.
                 let share = (probe.deadline - now) / UInt64(probe.targets.count - tried)
-                nodes[index].probe?.stage = .connecting
-                nodes[index].probe?.patience = now &+ share
+                self[index].probe?.stage = .connecting
+                self[index].probe?.patience = now &+ share
                 arm(index)
                 return
             case .failed(let code):
@@ -99,25 +99,25 @@ extension ProbeLoop {
 
     private func adopt(_ index: Int, _ fd: Int32) -> Bool {
         serial &+= 1
-        nodes[index].probe?.fd = fd
-        nodes[index].probe?.serial = serial
+        self[index].probe?.fd = fd
+        self[index].probe?.serial = serial
         if poller.add(fd, token: UInt64(serial) << 32 | UInt64(index)) { return true }
         postpone(index, "the system watches no further connection")
         return false
     }
 
     private func opened(_ index: Int) {
-        guard let probe = nodes[index].probe else { return }
-        nodes[index].probe?.stage = .open
-        nodes[index].probe?.connectNs = now &- probe.began
-        nodes[index].probe?.patience = probe.deadline
+        guard let probe = self[index].probe else { return }
+        self[index].probe?.stage = .open
+        self[index].probe?.connectNs = now &- probe.began
+        self[index].probe?.patience = probe.deadline
         arm(index)
         exchange(index)
     }
 
     /// Something happened on the probe's connection.
     func go(on index: Int, _ event: Event) {
-        guard let probe = nodes[index].probe else { return }
+        guard let probe = self[index].probe else { return }
         guard probe.stage == .connecting else {
             exchange(index)
             return
@@ -133,7 +133,7 @@ extension ProbeLoop {
 
     /// Sends what can be sent and reads what is there.
     private func exchange(_ index: Int) {
-        guard let probe = nodes[index].probe else { return }
+        guard let probe = self[index].probe else { return }
         var sent = probe.sent
         var sendFailure: String?
         while sent < probe.request.count {
@@ -147,7 +147,7 @@ extension ProbeLoop {
             if case .failed(let code) = result { sendFailure = errorText(code) }
             break
         }
-        nodes[index].probe?.sent = sent
+        self[index].probe?.sent = sent
         if probe.reader.needsNothing {
             if let sendFailure {
                 finish(index, .broken, sendFailure)
@@ -171,7 +171,7 @@ extension ProbeLoop {
                 if let sendFailure {
                     finish(index, .broken, sendFailure)
                 } else if probe.reader.endsWithPause {
-                    nodes[index].probe?.patience = min(probe.deadline, now &+ Self.pause)
+                    self[index].probe?.patience = min(probe.deadline, now &+ Self.pause)
                     arm(index)
                 }
                 return
@@ -189,7 +189,7 @@ extension ProbeLoop {
 
     /// The probe has taken as long as its present stage may.
     func patienceIsOver(_ index: Int) {
-        guard let probe = nodes[index].probe else { return }
+        guard let probe = self[index].probe else { return }
         switch probe.stage {
         case .resolving:
             finish(index, .timedOut, "the name was not resolved within \(probe.span)")
@@ -206,14 +206,14 @@ extension ProbeLoop {
 
     /// Closes the connection of the probe, which goes on.
     private func drop(_ index: Int) {
-        guard let fd = nodes[index].probe?.fd, fd >= 0 else { return }
+        guard let fd = self[index].probe?.fd, fd >= 0 else { return }
         IO.close(fd)
-        nodes[index].probe?.fd = -1
+        self[index].probe?.fd = -1
     }
 
     /// The probe is over.
     func hangUp(_ index: Int) {
         drop(index)
-        nodes[index].probe = nil
+        self[index].probe = nil
     }
 }

@@ -9,9 +9,10 @@ import Synchronization
 
 /// One node and where its probing stands.
 struct ProbedNode {
-    /// Index of its pool, and of itself in that pool. Its own place in the loop is that in the book.
-    let pool: Int
-    let node: Int
+    /// Index of its pool in the loop's list, and of itself in that pool. Its own place in the loop is
+    /// its row on the board.
+    var pool: Int
+    var node: Int
     /// "octopus/node1"
     let name: String
     var health: HealthMachine
@@ -39,13 +40,14 @@ final class ProbeLoop: @unchecked Sendable {
     private static let complaintPause: UInt64 = 30_000_000_000
 
     let board: Board
-    let pools: [ProbedPool]
+    private(set) var pools: [ProbedPool] = []
     let addresses: AddressBook
     let clock: WorkerClock
     let signals: ProbeSignals
     let onPublish: @Sendable () -> Void
     let poller: Poller
-    var nodes: [ProbedNode] = []
+    /// By row; nil: a row of nobody's.
+    private(set) var seats: [ProbedNode?] = []
     var now: UInt64
     /// Names each connection, so that a late event of a closed one is known for what it is.
     var serial: UInt32 = 0
@@ -54,6 +56,7 @@ final class ProbeLoop: @unchecked Sendable {
     private var wheel: TimerWheel
     private var random: SplitMix64
     private var awaited = 0
+    private var isRunning = false
     private var hasPublished = false
     private var complainedAt: UInt64?
 
@@ -64,7 +67,6 @@ final class ProbeLoop: @unchecked Sendable {
         entropy: UInt64, signals: ProbeSignals, onPublish: @escaping @Sendable () -> Void
     ) throws(SystemError) {
         self.board = board
-        self.pools = pools
         self.addresses = addresses
         self.clock = clock
         self.signals = signals
@@ -76,18 +78,65 @@ final class ProbeLoop: @unchecked Sendable {
         guard poller.addLevel(signals.wakeup.fd, token: Self.wakeupToken) else {
             throw SystemError.last("epoll_ctl")
         }
-        for (pool, spec) in board.pools.enumerated() {
-            for node in spec.nodes.indices { nodes.append(known(pool, node)) }
+        seat(pools)
+    }
+
+    /// The node in this row, which must be somebody's.
+    subscript(row: Int) -> ProbedNode {
+        get { seats[row]! }
+        set { seats[row] = newValue }
+    }
+
+    /// These are the pools from now on. A node that stays in its row keeps its health and its turn;
+    /// if its pool's check is another now, it is asked by that one at once.
+    private func seat(_ pools: [ProbedPool]) {
+        let before = self.pools
+        for row in seats.indices where seats[row]?.probe != nil {
+            hangUp(row)
+            // Its round is asked anew.
+            self[row].due = 0
+        }
+        let former = seats
+        self.pools = pools
+        let count = pools.flatMap(\.rows.rows).max().map { $0 + 1 } ?? 0
+        seats = Array(repeating: nil, count: max(count, former.count))
+        for (pool, probed) in pools.enumerated() {
+            for (node, row) in probed.rows.rows.enumerated() {
+                let kept = row < former.count ? former[row] : nil
+                seats[row] = known(pool, node, row, kept)
+            }
+        }
+        awaited = seats.count { $0?.isAwaited ?? false }
+        guard isRunning else { return }
+        if awaited == 0 { firstRoundIsOver() }
+        for row in seats.indices {
+            guard let seat = seats[row] else {
+                wheel.cancel(UInt32(row))
+                continue
+            }
+            let check = pools[seat.pool].check
+            let kept = row < former.count ? former[row] : nil
+            if check == nil {
+                wheel.cancel(UInt32(row))
+                publish(row)
+            } else if let kept, kept.due > 0, before[kept.pool].check === check {
+                arm(row)
+            } else {
+                beginRound(row)
+            }
         }
     }
 
-    /// A node as it stands before this process has asked anything.
-    private func known(_ pool: Int, _ node: Int) -> ProbedNode {
-        let spec = board.pools[pool]
+    /// A node as it stands before it is asked for the first time, or for the first time again.
+    private func known(_ pool: Int, _ node: Int, _ row: Int, _ kept: ProbedNode?) -> ProbedNode {
+        let spec = pools[pool].rows.spec
         let hasCheck = pools[pool].check != nil
-        var adopted = hasCheck ? board.adoptedHealth(pool: pool, node: node) : nil
-        // It was down only because nobody had asked: its first verdict is still to count at once.
-        if adopted?.state == .down, adopted?.reason == "not asked yet" { adopted = nil }
+        if var kept, hasCheck, kept.health.counts(rise: spec.rise, fall: spec.fall) {
+            kept.pool = pool
+            kept.node = node
+            return kept
+        }
+        let adopted = hasCheck ? board.health(row: row) : nil
         return ProbedNode(
             pool: pool, node: node, name: "\(spec.name)/\(spec.nodes[node].name)",
             health: HealthMachine(
@@ -110,20 +159,20 @@ final class ProbeLoop: @unchecked Sendable {
             for index in 0..<count { handle(poller[index]) }
             while let index = wheel.expired(now: now) { timeHasCome(Int(index)) }
         }
-        for index in nodes.indices { hangUp(index) }
+        for row in seats.indices where seats[row] != nil { hangUp(row) }
     }
 
     private func begin() {
         now = monotonicNow()
         clock.now = now
-        awaited = nodes.count { $0.isAwaited }
+        isRunning = true
         if awaited == 0 { firstRoundIsOver() }
-        for index in nodes.indices {
-            if pools[nodes[index].pool].check == nil {
+        for row in seats.indices where seats[row] != nil {
+            if pools[self[row].pool].check == nil {
                 // An earlier process may have had a check, and found it down.
-                publish(index)
+                publish(row)
             } else {
-                beginRound(index)
+                beginRound(row)
             }
         }
     }
@@ -131,13 +180,14 @@ final class ProbeLoop: @unchecked Sendable {
     private func handle(_ event: Event) {
         if event.token == Self.wakeupToken {
             signals.wakeup.clear()
-            for index in nodes.indices where nodes[index].probe?.stage == .resolving {
-                resolve(index)
+            if let pools = signals.takePools() { seat(pools) }
+            for row in seats.indices where seats[row]?.probe?.stage == .resolving {
+                resolve(row)
             }
         } else {
             let index = Int(truncatingIfNeeded: event.token & 0xFFFF_FFFF)
             let serial = UInt32(truncatingIfNeeded: event.token >> 32)
-            guard let probe = nodes[index].probe, probe.fd >= 0, probe.serial == serial else {
+            guard index < seats.count, let probe = seats[index]?.probe, probe.fd >= 0, probe.serial == serial else {
                 return
             }
             go(on: index, event)
@@ -145,9 +195,10 @@ final class ProbeLoop: @unchecked Sendable {
     }
 
     private func timeHasCome(_ index: Int) {
-        if let probe = nodes[index].probe {
+        guard index < seats.count, seats[index] != nil else { return }
+        if let probe = self[index].probe {
             if probe.patience <= now { patienceIsOver(index) } else { arm(index) }
-        } else if nodes[index].due <= now {
+        } else if self[index].due <= now {
             beginRound(index)
         } else {
             arm(index)
@@ -156,22 +207,22 @@ final class ProbeLoop: @unchecked Sendable {
 
     /// Sets the node's timer to whatever it waits for now.
     func arm(_ index: Int) {
-        let node = nodes[index]
+        let node = self[index]
         wheel.set(UInt32(index), at: node.probe?.patience ?? node.due)
     }
 
     // MARK: Rounds
 
     private func beginRound(_ index: Int) {
-        nodes[index].began = now
-        nodes[index].step = 0
-        nodes[index].interim = nil
+        self[index].began = now
+        self[index].step = 0
+        self[index].interim = nil
         ask(index)
     }
 
     /// Puts the check's next question to a node, or ends the round if it has none.
     private func ask(_ index: Int) {
-        let (at, pool) = (nodes[index], pools[nodes[index].pool])
+        let (at, pool) = (self[index], pools[self[index].pool])
         guard let check = pool.check else { return }
         guard let plan = check.probe(node: at.node, step: at.step, timeoutMs: pool.timeoutMs)
         else {
@@ -179,7 +230,7 @@ final class ProbeLoop: @unchecked Sendable {
             conclude(index, at.interim)
             return
         }
-        nodes[index].probe = Probe(plan, now: now)
+        self[index].probe = Probe(plan, now: now)
         if plan.security == .tls {
             finish(index, .connectFailed, "probes over TLS are not supported by this version")
         } else {
@@ -189,7 +240,7 @@ final class ProbeLoop: @unchecked Sendable {
 
     /// The probe that is out has ended: the check judges.
     func finish(_ index: Int, _ outcome: AttemptResult.Outcome, _ detail: String = "") {
-        let at = nodes[index]
+        let at = self[index]
         guard let probe = at.probe, let check = pools[at.pool].check else { return }
         hangUp(index)
         let reply = ProbeReply(
@@ -200,39 +251,39 @@ final class ProbeLoop: @unchecked Sendable {
         if isDone {
             conclude(index, verdict)
         } else {
-            nodes[index].interim = verdict
-            nodes[index].step += 1
+            self[index].interim = verdict
+            self[index].step += 1
             ask(index)
         }
     }
 
     /// The round is over, with a verdict or, if there was nothing to ask, without.
     private func conclude(_ index: Int, _ verdict: Verdict?) {
-        let isFirst = nodes[index].isAwaited
+        let isFirst = self[index].isAwaited
         if let verdict {
-            let transition = nodes[index].health.apply(verdict, now: now)
+            let transition = self[index].health.apply(verdict, now: now)
             publish(index)
             log(index, transition, isFirst: isFirst)
         }
         if isFirst {
-            nodes[index].isAwaited = false
+            self[index].isAwaited = false
             awaited -= 1
             if awaited == 0 { firstRoundIsOver() }
         }
         if let pause = verdict?.nextMs, pause > 0 {
-            nodes[index].due = now &+ max(UInt64(pause) * 1_000_000, Self.leastPause)
+            self[index].due = now &+ max(UInt64(pause) * 1_000_000, Self.leastPause)
         } else {
-            nodes[index].due = max(nodes[index].began &+ interval(index), now &+ 1_000_000)
+            self[index].due = max(self[index].began &+ interval(index), now &+ 1_000_000)
         }
-        nodes[index].isSpread = true
+        self[index].isSpread = true
         arm(index)
     }
 
     /// From the beginning of this round to the next: the pool's interval less up to a tenth of it,
     /// or after the first round any part of it from a tenth on.
     private func interval(_ index: Int) -> UInt64 {
-        let whole = max(pools[nodes[index].pool].interval, Self.leastPause)
-        let least = nodes[index].isSpread ? whole / 10 * 9 : whole / 10
+        let whole = max(pools[self[index].pool].interval, Self.leastPause)
+        let least = self[index].isSpread ? whole / 10 * 9 : whole / 10
         return UInt64.random(in: least...whole, using: &random)
     }
 
@@ -242,12 +293,12 @@ final class ProbeLoop: @unchecked Sendable {
     }
 
     private func publish(_ index: Int) {
-        let node = nodes[index]
-        if board.publish(pool: node.pool, node: node.node, node.health) { hasPublished = true }
+        let node = self[index]
+        if board.publish(row: index, node.health) { hasPublished = true }
     }
 
     private func log(_ index: Int, _ transition: Transition?, isFirst: Bool) {
-        let node = nodes[index]
+        let node = self[index]
         if let transition {
             Log.write(
                 transition.to == .down ? .warning : .info,
@@ -266,7 +317,7 @@ final class ProbeLoop: @unchecked Sendable {
             complainedAt = now
             Log.error("nodes cannot be probed and stay in the state they are in: \(why)")
         }
-        nodes[index].due = now &+ Self.shortagePause
+        self[index].due = now &+ Self.shortagePause
         arm(index)
     }
 }

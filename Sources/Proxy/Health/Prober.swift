@@ -9,6 +9,8 @@ import Synchronization
 
 /// How the nodes of one pool are asked. Rise and fall are in the pool's spec on the board.
 package struct ProbedPool: Sendable {
+    /// Where the pool lies on the board.
+    package var rows: PoolRows
     /// Nil: nobody asks, and its nodes are up. Made with the prober's clock.
     package var check: CheckInstance?
     /// From the beginning of one round to that of the next, nanoseconds; at most: up to a tenth is
@@ -18,8 +20,10 @@ package struct ProbedPool: Sendable {
     package var timeoutMs: UInt32
 
     package init(
-        check: CheckInstance?, interval: UInt64 = 2_000_000_000, timeoutMs: UInt32 = 1000
+        _ rows: PoolRows, check: CheckInstance?, interval: UInt64 = 2_000_000_000,
+        timeoutMs: UInt32 = 1000
     ) {
+        self.rows = rows
         self.check = check
         self.interval = interval
         self.timeoutMs = timeoutMs
@@ -32,6 +36,7 @@ final class ProbeSignals: Sendable {
     let firstRound: Wakeup
     let isStopped = Atomic<Bool>(false)
     let isFirstRoundOver = Atomic<Bool>(false)
+    private let next = Mutex<[ProbedPool]?>(nil)
 
     init() throws(SystemError) {
         wakeup = try Wakeup()
@@ -40,6 +45,21 @@ final class ProbeSignals: Sendable {
         } catch {
             wakeup.close()
             throw error
+        }
+    }
+
+    /// Has the loop take over other pools in its next turn.
+    func give(_ pools: [ProbedPool]) {
+        isFirstRoundOver.store(false, ordering: .releasing)
+        firstRound.clear()
+        next.withLock { $0 = pools }
+        wakeup.signal()
+    }
+
+    func takePools() -> [ProbedPool]? {
+        next.withLock { next in
+            defer { next = nil }
+            return next
         }
     }
 
@@ -58,8 +78,7 @@ package final class Prober: Sendable {
 
     /// - Parameters:
     ///   - board: what it says about nodes from an earlier process is where their health goes on from.
-    ///   - pools: in the order of the board's.
-    ///   - addresses: of all nodes, in the order of pools and nodes.
+    ///   - addresses: of all nodes, by row.
     ///   - clock: the one the checks were made with; set once a turn by the probing thread.
     ///   - entropy: for jitter.
     ///   - onPublish: called on the probing thread after workers have something new to pick up.
@@ -67,7 +86,6 @@ package final class Prober: Sendable {
         board: Board, pools: [ProbedPool], addresses: AddressBook, clock: WorkerClock,
         entropy: UInt64 = monotonicNow(), onPublish: @escaping @Sendable () -> Void
     ) throws(SystemError) {
-        precondition(pools.count == board.pools.count, "every pool of the board has its way to ask")
         signals = try ProbeSignals()
         loop = try ProbeLoop(
             board: board, pools: pools, addresses: addresses, clock: clock, entropy: entropy,
@@ -96,6 +114,10 @@ package final class Prober: Sendable {
         }
         return true
     }
+
+    /// Other pools from now on, or other ways to ask them. Nodes that stay keep their health and are
+    /// asked when their turn comes; `awaitFirstRound` waits for the others. [loader]
+    package func replace(pools: [ProbedPool]) { signals.give(pools) }
 
     /// The address book has something new: probes that wait for it go on. [any]
     package func addressesChanged() { signals.wakeup.signal() }

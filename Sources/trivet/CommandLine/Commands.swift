@@ -15,6 +15,7 @@ enum Commands {
         [
             Command(syntax: runSyntax, run: RunCommand.run),
             Command(syntax: checkSyntax, run: CheckCommand.run),
+            Command(syntax: reloadSyntax, run: ReloadCommand.run),
             Command(syntax: demoSyntax, run: DemoCommand.run),
             Command(syntax: pluginListSyntax, run: PluginListCommand.run),
         ]
@@ -32,7 +33,9 @@ enum Commands {
         help: """
             Balances as CONFIG (JSON5) says, until it is told to stop. Log lines go to standard error.
             SIGTERM or SIGINT: take no new connections, finish what is in flight (at most
-            drain_timeout), and leave; a second one, or SIGQUIT: leave at once.
+            drain_timeout), and leave; a second one, or SIGQUIT: leave at once. SIGHUP: read CONFIG and
+            the plugins again, and serve as they say now; trivet reload does the same and waits for
+            the outcome.
 
             Example: trivet run /etc/trivet/trivet.json5
             """)
@@ -45,6 +48,19 @@ enum Commands {
             each: file:line:column: sentence. Opens no port. Exits with 0 if nothing is wrong, else 1.
 
             Example: trivet check trivet.json5 && systemctl restart trivet
+            """)
+
+    static let reloadSyntax = Syntax(
+        name: "reload", operands: ["CONFIG"],
+        summary: "have a running Trivet take over CONFIG and its plugins as they are now",
+        help: """
+            Finds the Trivet that serves CONFIG by the pid_file that CONFIG names, has it read CONFIG
+            and all plugins again, and waits until every worker serves as they say. All or nothing: if
+            anything is refused, everything goes on as before, the reasons are printed, and the exit
+            code is 1. No connection, session, count or health state is lost either way.
+
+            Example: cp new/libacme.so plugins/.new && mv plugins/.new plugins/libacme.so
+                     trivet reload /etc/trivet/trivet.json5
             """)
 
     static let demoSyntax = Syntax(

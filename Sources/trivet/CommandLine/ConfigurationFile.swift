@@ -39,14 +39,15 @@ struct PluginReview {
     private let uses: [PluginUse]
 
     /// Throws only if no trial can be made at all.
-    init(_ reading: ConfigurationReading) throws(Failure) {
+    /// `serving`: what is loaded already, so that only what differs is loaded anew.
+    init(_ reading: ConfigurationReading, serving: Catalogue = .empty) throws(Failure) {
         var reading = reading
         draft = reading.draft
         uses = reading.draft.map(Self.uses) ?? []
         var files = PluginFile.bundled()
         var complaints: [String] = []
         if let draft { complaints = draft.findPlugins(&files) }
-        loader = PluginLoader(files: files)
+        loader = PluginLoader(files: files, serving: serving)
         do throws(Refusal) {
             report = try loader.trial(uses: uses)
         } catch {
@@ -68,6 +69,9 @@ struct PluginReview {
 
     /// Loads what is in use. Only when there are no complaints.
     func load() throws(Refusal) -> Catalogue { try loader.load(report, uses: uses) }
+
+    /// Forgets what was tried. Instead of `load`.
+    func discard() { loader.discard(report) }
 
     private static func uses(of configuration: Configuration) -> [PluginUse] {
         var uses: [PluginUse] = []

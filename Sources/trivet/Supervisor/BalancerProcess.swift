@@ -10,6 +10,7 @@ import Glibc
 import Loading
 import Net
 import Proxy
+import Synchronization
 
 enum BalancerProcess {
     /// What the command runs for `--balancer`; the exit status.
@@ -55,6 +56,8 @@ enum BalancerProcess {
             switch line.nextOrder() {
             case .drain: service.balancer.drain()
             case .stop: service.balancer.stop()
+            case .reload(let assignment, let descriptors):
+                service.reload(assignment, descriptors, line)
             case .serve: continue
             case .end:
                 Log.error("the supervisor is gone: draining")
@@ -66,40 +69,41 @@ enum BalancerProcess {
 }
 
 /// A balancer that serves, and what it stands on.
-private final class Service {
+private final class Service: @unchecked Sendable {
     let balancer: Balancer
-    let drainTimeout: Nanoseconds
     /// Signalled when the last worker has left.
     let isOver: Wakeup
     // Mapped for as long as the board is in it.
     private let memory: BoardMemory
+    private let drainLimit: Mutex<Nanoseconds>
+    // What serves now; the loader's, once it runs.
+    private var catalogue: Catalogue
+
+    var drainTimeout: Nanoseconds { drainLimit.withLock { $0 } }
 
     /// The listening sockets and the access log among the descriptors become the balancer's.
     init(_ assignment: Assignment, _ descriptors: [Int32]) throws(Failure) {
-        let fixed = assignment.hasAccessLog ? 3 : 2
-        guard descriptors.count == fixed + assignment.listeners * assignment.workers,
-            let bytes = Descriptor(descriptors[0]).contents()
-        else { throw .system("the balancer was not given what it needs") }
-        let configuration = try ConfigurationFile.parse(bytes, file: assignment.file)
-        drainTimeout = configuration.drainTimeout
+        let (configuration, bytes) = try assignment.configuration(descriptors)
         startLog(level: configuration.logLevel)
         try Identity(of: configuration).take()
         let review = try PluginReview(ConfigurationParser.read(bytes, file: assignment.file))
         if !review.complaints.isEmpty { throw .input(review.complaints) }
         memory = try BoardMemory(
-            Descriptor(descriptors[1]), count: assignment.boardBytes, writes: true)
-        let sockets = (0..<assignment.listeners).map { listener in
-            let first = fixed + listener * assignment.workers
-            return Array(descriptors[first..<first + assignment.workers])
-        }
+            Descriptor(descriptors[1]),
+            count: Board.bytesNeeded(assignment.capacity, workers: assignment.workers),
+            writes: true)
+        drainLimit = Mutex(configuration.drainTimeout)
         do throws(Refusal) {
             let board = try unsafe Board(
                 memory: memory.bytes, pools: poolSpecs(of: configuration),
-                workers: assignment.workers, adopt: assignment.adopts, now: monotonicNow())
+                workers: assignment.workers, adopt: assignment.adopts,
+                capacity: assignment.capacity, now: monotonicNow())
             board.resetWorkers()
+            catalogue = try review.load()
             balancer = try Balancer(
-                configuration: configuration, catalogue: try review.load(), sockets: sockets,
-                board: board, accessLog: assignment.hasAccessLog ? descriptors[2] : -1)
+                configuration: configuration, catalogue: catalogue,
+                sockets: assignment.sockets(descriptors), board: board,
+                accessLog: assignment.accessLog(descriptors))
             try balancer.start()
         } catch {
             throw .input([error.sentence])
@@ -114,6 +118,73 @@ private final class Service {
         } catch {
             throw .system("the balancer cannot wait for its workers: \(error)")
         }
+    }
+
+    /// Has the loader try, load and take over another configuration, and say what came of it.
+    func reload(_ assignment: Assignment, _ descriptors: [Int32], _ line: OrderLine) {
+        balancer.onLoader { [self] in
+            do throws(Failure) {
+                line.sendReloaded(try reload(assignment, descriptors))
+            } catch {
+                for fd in descriptors.dropFirst(2) { IO.close(fd) }
+                line.sendRefused(error)
+            }
+        }
+    }
+
+    private func reload(
+        _ assignment: Assignment, _ descriptors: [Int32]
+    ) throws(Failure) -> String {
+        // The board is mapped already.
+        if descriptors.count > 1 { IO.close(descriptors[1]) }
+        let (configuration, bytes) = try assignment.configuration(descriptors)
+        let review = try PluginReview(
+            ConfigurationParser.read(bytes, file: assignment.file), serving: catalogue)
+        if !review.complaints.isEmpty {
+            review.discard()
+            throw .input(review.complaints)
+        }
+        let changes: String
+        do throws(Refusal) {
+            let next = try review.load()
+            changes = try balancer.reload(
+                configuration, next, sockets: assignment.sockets(descriptors),
+                accessLog: assignment.accessLog(descriptors))
+            catalogue = next
+        } catch {
+            throw .input([error.sentence])
+        }
+        Log.setLevel(configuration.logLevel)
+        drainLimit.withLock { $0 = configuration.drainTimeout }
+        return changes
+    }
+}
+
+extension Assignment {
+    /// Reads the configuration among the descriptors, and closes that one.
+    fileprivate func configuration(
+        _ descriptors: [Int32]
+    ) throws(Failure) -> (Configuration, bytes: [UInt8]) {
+        let sockets = workers * listeners.count { $0.isNew }
+        guard descriptors.count == fixedDescriptors + sockets,
+            let bytes = Descriptor(descriptors[0]).contents()
+        else { throw .system("the balancer was not given what it needs") }
+        return (try ConfigurationFile.parse(bytes, file: file), bytes)
+    }
+
+    /// Of each listener, those that came with the assignment.
+    fileprivate func sockets(_ descriptors: [Int32]) -> [ListenerSockets] {
+        var first = fixedDescriptors
+        return listeners.map { place in
+            guard place.isNew else { return ListenerSockets(key: place.key, fds: nil) }
+            defer { first += workers }
+            return ListenerSockets(
+                key: place.key, fds: Array(descriptors[first..<first + workers]))
+        }
+    }
+
+    fileprivate func accessLog(_ descriptors: [Int32]) -> Int32 {
+        hasAccessLog ? descriptors[2] : -1
     }
 }
 

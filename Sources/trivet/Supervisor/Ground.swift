@@ -1,5 +1,6 @@
 // What every balancer stands on, and what outlives each of them: the listening sockets, the board's
-// memory, the access log, the configuration's bytes. Opened once by the supervisor.
+// memory, the access log, the configuration's bytes. Opened by the supervisor, for a start or for a
+// reload, of which the second keeps what stays the same.
 
 import Balance
 import Base
@@ -10,26 +11,29 @@ import Net
 import Proxy
 
 final class Ground {
-    let file: String
+    let configuration: Configuration
     let workers: Int
     private let listeners: [ListeningSockets]
-    private let configuration: Descriptor
+    /// Keys of those that are new with this ground.
+    private let fresh: Set<String>
+    private let bytes: Descriptor
     private let board: Descriptor
-    private let boardBytes: Int
+    private let capacity: BoardCapacity
     private let accessLog: Descriptor?
 
     /// `board`: memory of somebody else's for the board, of any size; otherwise it is made here.
     init(
         _ configuration: Configuration, bytes: [UInt8], board: Descriptor?
     ) throws(Failure) {
-        file = configuration.file
+        self.configuration = configuration
         workers = configuration.workers ?? max(1, Int(clinux_cores()))
         Self.raiseDescriptorLimit()
-        self.configuration = try .memory("trivet-configuration", bytes)
+        self.bytes = try .memory("trivet-configuration", bytes)
         accessLog = try Self.openLog(configuration)
-        boardBytes = Board.bytesNeeded(pools: poolSpecs(of: configuration), workers: workers)
+        capacity = BoardCapacity(roomFor: poolSpecs(of: configuration))
+        let size = Board.bytesNeeded(capacity, workers: workers)
         if let board { self.board = board } else { self.board = try .memory("trivet-board") }
-        if ftruncate(self.board.number, off_t(boardBytes)) != 0 {
+        if ftruncate(self.board.number, off_t(size)) != 0 {
             throw .system("the board's memory cannot be had", code: errno)
         }
         var listeners: [ListeningSockets] = []
@@ -37,6 +41,33 @@ final class Ground {
             listeners.append(try ListeningSockets(listener, workers: workers))
         }
         self.listeners = listeners
+        fresh = Set(listeners.map(\.key))
+    }
+
+    /// The ground of another configuration: listeners whose addresses stay keep their sockets, and
+    /// with them who waits there. Nothing of `old` is closed while it is in use.
+    init(
+        _ configuration: Configuration, bytes: [UInt8], after old: Ground
+    ) throws(Failure) {
+        self.configuration = configuration
+        workers = old.workers
+        self.bytes = try .memory("trivet-configuration", bytes)
+        board = old.board
+        capacity = old.capacity
+        accessLog = try Self.openLog(configuration)
+        var listeners: [ListeningSockets] = []
+        var fresh: Set<String> = []
+        for listener in configuration.listeners {
+            let key = ListeningSockets.key(of: listener)
+            if let present = old.listeners.first(where: { $0.key == key }) {
+                listeners.append(ListeningSockets(listener, keeping: present))
+            } else {
+                listeners.append(try ListeningSockets(listener, workers: workers))
+                fresh.insert(key)
+            }
+        }
+        self.listeners = listeners
+        self.fresh = fresh
     }
 
     /// `web on 127.0.0.1:8080, admin on [::1]:9000 (2 workers)`
@@ -45,15 +76,29 @@ final class Ground {
         return "\(all) (\(workers) worker\(workers == 1 ? "" : "s"))"
     }
 
-    /// Hands it all to a balancer. False if that one is gone.
+    /// Hands it all to a balancer that begins. False if that one is gone.
     func send(over line: OrderLine, adopts: Bool) -> Bool {
+        send(over: line, fresh: Set(listeners.map(\.key)), adopts: adopts, isReload: false)
+    }
+
+    /// Hands what is new to the balancer that serves. False if it is gone.
+    func sendReload(over line: OrderLine) -> Bool {
+        send(over: line, fresh: fresh, adopts: true, isReload: true)
+    }
+
+    private func send(
+        over line: OrderLine, fresh: Set<String>, adopts: Bool, isReload: Bool
+    ) -> Bool {
         let assignment = Assignment(
-            file: file, workers: workers, listeners: listeners.count, boardBytes: boardBytes,
-            hasAccessLog: accessLog != nil, adopts: adopts, descriptors: 0)
-        var descriptors = [configuration.number, board.number]
+            file: configuration.file, workers: workers,
+            listeners: listeners.map { .init(key: $0.key, isNew: fresh.contains($0.key)) },
+            capacity: capacity, hasAccessLog: accessLog != nil, adopts: adopts, descriptors: 0)
+        var descriptors = [bytes.number, board.number]
         if let accessLog { descriptors.append(accessLog.number) }
-        for listener in listeners { descriptors += listener.sockets.map(\.number) }
-        return line.send(assignment, descriptors: descriptors)
+        for listener in listeners where fresh.contains(listener.key) {
+            descriptors += listener.sockets.map(\.number)
+        }
+        return line.send(assignment, descriptors: descriptors, isReload: isReload)
     }
 
     private static func openLog(_ configuration: Configuration) throws(Failure) -> Descriptor? {

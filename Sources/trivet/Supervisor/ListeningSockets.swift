@@ -10,13 +10,32 @@ import Net
 /// The sockets of one listener.
 final class ListeningSockets: Sendable {
     let name: String
+    /// Names what it listens on as the configuration has it: the same key, the same sockets.
+    let key: String
     /// Where it listens, with the port that the kernel gave where the configuration says 0.
     let address: String
     /// One for each worker.
     let sockets: [Descriptor]
 
+    /// An address is one listener's alone, but for those whose port the kernel chooses.
+    static func key(of listener: Listener) -> String {
+        if case .ip(_, let port) = listener.address, port != 0 {
+            return listener.address.description
+        }
+        return "\(listener.address) \(listener.name)"
+    }
+
+    /// The sockets of an earlier configuration, under the name that they have now.
+    init(_ listener: Listener, keeping present: ListeningSockets) {
+        name = listener.name
+        key = present.key
+        address = present.address
+        sockets = present.sockets
+    }
+
     init(_ listener: Listener, workers: Int) throws(Failure) {
         name = listener.name
+        key = Self.key(of: listener)
         switch listener.address {
         case .ip(let ip, let port):
             (sockets, address) = try Self.open(

@@ -6,12 +6,16 @@
 //   S  serve: an assignment as JSON, and the         C  complaint: one sentence
 //      first of its descriptors                      F  failed: exit code as a digit; the complaints
 //   M  more descriptors of the assignment               came before it
-//   D  drain: no new connections, finish, leave      R  ready: it serves
-//   X  stop: leave now
+//   L  reload: another assignment                    R  ready: it serves
+//   D  drain: no new connections, finish, leave      K  it serves as the last reload said: what
+//   X  stop: leave now                                  that changed
+//                                                    N  it does not, and serves on as before; the
+//                                                       complaints came before it
 //
 // The descriptors of an assignment, in order: the configuration's bytes, the board, the access log if
-// there is one, then the listening sockets, worker by worker for each listener.
+// there is one, then the listening sockets, worker by worker for each listener that is new.
 
+import Balance
 import Base
 import CLinux
 import Glibc
@@ -24,18 +28,31 @@ struct Assignment: Equatable, Sendable {
     /// The configuration's path, for sentences and for paths that are relative to it.
     var file: String
     var workers: Int
-    var listeners: Int
-    var boardBytes: Int
+    var listeners: [Address]
+    /// Room on the board.
+    var capacity: BoardCapacity
     var hasAccessLog: Bool
     /// The board holds what an earlier balancer knew.
     var adopts: Bool
     /// How many descriptors belong to it, over all packets.
     var descriptors: Int
+
+    /// Where a listener listens.
+    struct Address: Equatable, Sendable {
+        /// Names the address.
+        var key: String
+        /// Its sockets come with the assignment; else the balancer has them already.
+        var isNew: Bool
+    }
+
+    /// Descriptors before those of the listeners.
+    var fixedDescriptors: Int { hasAccessLog ? 3 : 2 }
 }
 
 enum Order {
     /// The descriptors are the receiver's to close.
     case serve(Assignment, descriptors: [Int32])
+    case reload(Assignment, descriptors: [Int32])
     case drain
     case stop
     /// The supervisor is gone.
@@ -46,6 +63,8 @@ enum Report: Equatable {
     case complaint(String)
     case failed(code: Int32)
     case ready
+    case reloaded(String)
+    case refused
     /// Nothing more will come.
     case end
 }
@@ -61,12 +80,12 @@ struct OrderLine {
 
     // MARK: Supervisor's side
 
-    /// Hands over an assignment. False if the balancer is gone.
-    func send(_ assignment: Assignment, descriptors: [Int32]) -> Bool {
+    /// Hands over an assignment, the first or another one. False if the balancer is gone.
+    func send(_ assignment: Assignment, descriptors: [Int32], isReload: Bool = false) -> Bool {
         var assignment = assignment
         assignment.descriptors = descriptors.count
         var rest = descriptors[...]
-        var packet = Array("S\(assignment.text)".utf8)
+        var packet = Array("\(isReload ? "L" : "S")\(assignment.text)".utf8)
         repeat {
             let part = rest.prefix(Self.descriptorsPerPacket)
             rest = rest.dropFirst(part.count)
@@ -90,6 +109,8 @@ struct OrderLine {
             let text = String(decoding: packet.dropFirst(), as: UTF8.self)
             switch kind {
             case UInt8(ascii: "R"): return .ready
+            case UInt8(ascii: "K"): return .reloaded(text)
+            case UInt8(ascii: "N"): return .refused
             case UInt8(ascii: "C"): return .complaint(text)
             case UInt8(ascii: "F"): return .failed(code: Int32(text) ?? 3)
             default: continue
@@ -103,10 +124,17 @@ struct OrderLine {
     func sendReady() -> Bool { send([UInt8(ascii: "R")]) }
 
     func send(_ failure: Failure) {
-        for sentence in failure.sentences {
-            if !send(Array("C\(sentence)".utf8.prefix(Self.packetLimit))) { return }
-        }
-        _ = send(Array("F\(failure.reason.rawValue)".utf8))
+        if complain(failure) { _ = send(Array("F\(failure.reason.rawValue)".utf8)) }
+    }
+
+    func sendReloaded(_ changes: String) { _ = send(Array("K\(changes)".utf8)) }
+
+    func sendRefused(_ failure: Failure) {
+        if complain(failure) { _ = send([UInt8(ascii: "N")]) }
+    }
+
+    private func complain(_ failure: Failure) -> Bool {
+        failure.sentences.allSatisfy { send(Array("C\($0)".utf8.prefix(Self.packetLimit))) }
     }
 
     /// The next message; waits for one.
@@ -117,7 +145,7 @@ struct OrderLine {
             switch kind {
             case UInt8(ascii: "D"): return .drain
             case UInt8(ascii: "X"): return .stop
-            case UInt8(ascii: "S"):
+            case UInt8(ascii: "S"), UInt8(ascii: "L"):
                 guard let assignment = Assignment(packet.dropFirst()) else { return .end }
                 var all = descriptors
                 while all.count < assignment.descriptors {
@@ -125,7 +153,8 @@ struct OrderLine {
                     guard packet.first == UInt8(ascii: "M"), !more.isEmpty else { return .end }
                     all += more
                 }
-                return .serve(assignment, descriptors: all)
+                return kind == UInt8(ascii: "S")
+                    ? .serve(assignment, descriptors: all) : .reload(assignment, descriptors: all)
             default: continue
             }
         }
@@ -169,8 +198,18 @@ extension Assignment {
         return JSONNode(
             .object([
                 member("file", .string(file)), member("workers", .number(Double(workers))),
-                member("listeners", .number(Double(listeners))),
-                member("boardBytes", .number(Double(boardBytes))),
+                member(
+                    "listeners",
+                    .array(
+                        listeners.map { place in
+                            JSONNode(
+                                .object([
+                                    member("key", .string(place.key)),
+                                    member("isNew", .bool(place.isNew)),
+                                ]), at: nowhere)
+                        })),
+                member("poolRoom", .number(Double(capacity.pools))),
+                member("nodeRoom", .number(Double(capacity.nodes))),
                 member("hasAccessLog", .bool(hasAccessLog)), member("adopts", .bool(adopts)),
                 member("descriptors", .number(Double(descriptors))),
             ]), at: nowhere
@@ -190,11 +229,17 @@ extension Assignment {
         }
         func flag(_ key: String) -> Bool { node[key]?.kind == .bool(true) }
         guard case .string(let file)? = node["file"]?.kind, let workers = number("workers"),
-            let listeners = number("listeners"), let boardBytes = number("boardBytes"),
+            case .array(let listeners)? = node["listeners"]?.kind,
+            let pools = number("poolRoom"), let nodes = number("nodeRoom"),
             let descriptors = number("descriptors")
         else { return nil }
+        var places: [Address] = []
+        for listener in listeners {
+            guard case .string(let key)? = listener["key"]?.kind else { return nil }
+            places.append(Address(key: key, isNew: listener["isNew"]?.kind == .bool(true)))
+        }
         self.init(
-            file: file, workers: workers, listeners: listeners, boardBytes: boardBytes,
-            hasAccessLog: flag("hasAccessLog"), adopts: flag("adopts"), descriptors: descriptors)
+            file: file, workers: workers, listeners: places,
+            capacity: BoardCapacity(pools: pools, nodes: nodes), hasAccessLog: flag("hasAccessLog"), adopts: flag("adopts"), descriptors: descriptors)
     }
 }

@@ -22,11 +22,14 @@ final class Supervisor {
         case resting(until: Nanoseconds)
     }
 
-    let configuration: Configuration
-    let ground: Ground
+    var ground: Ground
+    var reloading: Reloading?
+    /// Asked for while another was under way: it may have read the files already.
+    var wantsAnotherReload = false
+    private(set) var phase = Phase.starting
+    private(set) var balancer: BalancerChild?
     private let signals: SignalSource
-    private var phase = Phase.starting
-    private var balancer: BalancerChild?
+    let door: ControlSocket?
     private var hasServed = false
     private var complaints: [String] = []
     private var pace = RestartPace()
@@ -36,10 +39,12 @@ final class Supervisor {
 
     /// Opens everything that a balancer needs. `board`: memory of somebody else's for the board.
     init(_ configuration: Configuration, bytes: [UInt8], board: Descriptor?) throws(Failure) {
-        self.configuration = configuration
         signals = try SignalSource([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2])
         ground = try Ground(configuration, bytes: bytes, board: board)
+        door = ControlSocket()
     }
+
+    var configuration: Configuration { ground.configuration }
 
     /// Serves until it is told to leave; the exit code. Throws if it could not begin to serve.
     func run() throws(Failure) -> Int32 {
@@ -53,9 +58,11 @@ final class Supervisor {
         defer { pidFile?.remove() }
         try start()
         while true {
-            let watched = [signals.descriptor] + (balancer.map(\.watched) ?? [])
+            let watched =
+                [signals.descriptor] + (balancer.map(\.watched) ?? []) + (door?.watched ?? [])
             _ = waitForReading(watched, milliseconds: patience)
             while let signal = signals.next() { take(signal) }
+            if door?.hasCaller() ?? false { reload("trivet reload") }
             try listen()
             if let code = try bury() { return code }
             if try timeHasCome() { return 0 }
@@ -89,7 +96,7 @@ final class Supervisor {
             case .stopping: balancer?.kill()
             }
         case SIGQUIT: stop(signal)
-        case SIGHUP: notYet(signal, "reload the configuration")
+        case SIGHUP: reload(signalName(signal))
         case SIGUSR1: notYet(signal, "reopen its logs")
         case SIGUSR2: notYet(signal, "replace its binary")
         default: break
@@ -134,6 +141,11 @@ final class Supervisor {
                         reason: Failure.Reason(rawValue: code) ?? .system, sentences: complaints)
                 }
                 for sentence in complaints { Log.error(sentence) }
+                complaints = []
+            case .reloaded(let changes): reloaded(changes)
+            case .refused:
+                refused(complaints)
+                complaints = []
             case .ready:
                 if phase == .starting { phase = .serving }
                 hasServed = true
@@ -148,6 +160,7 @@ final class Supervisor {
         guard let dead = balancer, let ending = dead.ending() else { return nil }
         try listen()  // its last words
         balancer = nil
+        if reloading != nil { refused(["the balancer died meanwhile: \(ending)"]) }
         switch phase {
         case .stopping: return 0
         case .draining:

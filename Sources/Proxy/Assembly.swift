@@ -1,0 +1,282 @@
+// From a configuration and its plugins to a generation: which pools, instances and listeners stay as
+// they are, which are made anew. The loader's alone; nothing here touches a worker.
+
+import Balance
+import Base
+import Config
+import HTTP
+import Loading
+
+/// What the board and the strategies need to know of the configured pools, in the file's order.
+package func poolSpecs(of configuration: Configuration) -> [PoolSpec] {
+    configuration.pools.map { pool in
+        PoolSpec(
+            name: pool.name,
+            nodes: pool.nodes.map { node in
+                NodeSpec(
+                    id: node.id, name: node.name, address: node.address.description,
+                    weight: UInt32(node.weight), tier: UInt32(node.tier), metadata: node.metadata)
+            },
+            rise: pool.health?.rise ?? 1, fall: pool.health?.fall ?? 1,
+            hasCheck: pool.health != nil)
+    }
+}
+
+/// The listening sockets of one listener, one for each worker; nil: those it has already.
+package struct ListenerSockets: Sendable {
+    /// Names the address: a listener is the same for as long as this is.
+    package var key: String
+    package var fds: [Int32]?
+
+    package init(key: String, fds: [Int32]?) {
+        self.key = key
+        self.fds = fds
+    }
+}
+
+/// What serves now, as the loader remembers it, and the next of it.
+struct Assembly {
+    /// A strategy in one place of a pool's list.
+    struct Chosen {
+        var kind: StrategyKind
+        var options: String
+    }
+
+    struct PoolState {
+        var rows: PoolRows
+        var strategies: [Chosen]
+        var check: CheckInstance?
+        var checkOptions = ""
+    }
+
+    struct ListenerState {
+        var key: String
+        var plan: ListenerPlan
+    }
+
+    var number: UInt64 = 0
+    /// By the pool's name.
+    var pools: [String: PoolState] = [:]
+    /// By number.
+    var listeners: [ListenerState?] = []
+    var accessLog: Int32 = -1
+
+    /// What the next generation needs, and what becomes of this memory when it serves.
+    struct Next {
+        var assembly: Assembly
+        var generation: Generation
+        var rows: [PoolRows]
+        var probed: [ProbedPool]
+        var changes: Changes
+    }
+
+    /// For the log: what a reload did.
+    struct Changes: Equatable {
+        var pools = 0
+        var instances = 0
+        var listeners = 0
+        var nodesAdded = 0
+        var nodesGone = 0
+    }
+}
+
+extension Assembly {
+    /// Makes every instance that the next generation needs anew. All or nothing: a refusal leaves
+    /// everything as it is, but for places on the board, which `Board.sweep` frees.
+    ///
+    /// - Parameters:
+    ///   - sockets: of each configured listener, in the file's order.
+    ///   - shared: the workers' clocks, board and metrics.
+    ///   - checkClock: of the thread that probes.
+    func next(
+        _ configuration: Configuration, _ catalogue: Catalogue, sockets: [ListenerSockets],
+        accessLog: Int32, _ shared: WorkerShared, checkClock: WorkerClock
+    ) throws(Refusal) -> Next {
+        var next = self
+        next.number = number + 1
+        next.accessLog = accessLog
+        next.pools = [:]
+        var changes = Changes()
+        let rows = try shared.board.seat(poolSpecs(of: configuration), now: checkClock.now)
+        var plans: [PoolPlan] = []
+        var probed: [ProbedPool] = []
+        var views: [[PreparedView]] = shared.clocks.map { _ in [] }
+        for (pool, rows) in zip(configuration.pools, rows) {
+            let before = pools[pool.name]
+            let (state, probing) = try self.state(
+                pool, rows, before, catalogue, shared, checkClock)
+            let fresh = state.strategies.indices.filter { slot in
+                !Self.goesOn(state.strategies[slot], before?.strategies, slot, rows, before?.rows)
+            }
+            let isOtherPool = before?.rows !== rows
+            if isOtherPool || !fresh.isEmpty
+                || before?.strategies.count != state.strategies.count
+            {
+                changes.pools += 1
+                changes.instances += fresh.count
+                for worker in shared.clocks.indices {
+                    views[worker].append(
+                        try view(state, worker: worker, fresh: fresh, shared))
+                }
+            }
+            changes.nodesAdded += rows.rows.count { !(before?.rows.rows.contains($0) ?? false) }
+            next.pools[pool.name] = state
+            probed.append(probing)
+            plans.append(
+                PoolPlan(
+                    rows: rows, settings: PoolSettings(pool),
+                    names: PoolNames(
+                        pool: pool.name, strategies: pool.strategies.map(\.name))))
+        }
+        let places = Set(rows.map(\.pool))
+        let gone = pools.values.map(\.rows.pool).filter { !places.contains($0) }
+        let stay = Set(rows.flatMap(\.rows))
+        let goneRows = pools.values.flatMap(\.rows.rows).filter { !stay.contains($0) }
+        changes.nodesGone = goneRows.count
+        let fresh = try next.listen(configuration, sockets, places: rows.map(\.pool))
+        changes.listeners = fresh.count
+        let parts = shared.clocks.indices.map { worker in
+            WorkerPart(
+                views: views[worker], gone: gone, goneRows: goneRows,
+                sockets: fresh.map { ($0.number, $0.fds[worker]) })
+        }
+        let generation = Generation(
+            number: next.number, pools: plans, listeners: next.listeners.map { $0?.plan },
+            accessLog: accessLog, parts: parts)
+        return Next(
+            assembly: next, generation: generation, rows: rows, probed: probed, changes: changes)
+    }
+
+    /// Whether the instances in `slot` serve on as they are. With other nodes only those that can be
+    /// told so.
+    private static func goesOn(
+        _ chosen: Chosen, _ before: [Chosen]?, _ slot: Int, _ rows: PoolRows,
+        _ oldRows: PoolRows?
+    ) -> Bool {
+        guard let before, slot < before.count, before[slot].kind === chosen.kind,
+            before[slot].options == chosen.options
+        else { return false }
+        return rows === oldRows || chosen.kind.canFollow
+    }
+
+    private func state(
+        _ pool: Pool, _ rows: PoolRows, _ before: PoolState?, _ catalogue: Catalogue,
+        _ shared: WorkerShared, _ checkClock: WorkerClock
+    ) throws(Refusal) -> (PoolState, ProbedPool) {
+        var strategies: [Chosen] = []
+        for choice in pool.strategies {
+            guard let kind = catalogue.strategies[choice.name] else {
+                throw Refusal(
+                    "pool \(pool.name) wants strategy \(choice.name), which no plugin offers")
+            }
+            strategies.append(Chosen(kind: kind, options: choice.options.encoded()))
+        }
+        var state = PoolState(rows: rows, strategies: strategies)
+        guard let health = pool.health else { return (state, ProbedPool(rows, check: nil)) }
+        guard let kind = catalogue.checks[health.check.name] else {
+            throw Refusal(
+                "pool \(pool.name) wants check \(health.check.name), which no plugin offers")
+        }
+        state.checkOptions = health.check.options.encoded()
+        if let before, let check = before.check, check.kind === kind, before.rows === rows,
+            before.checkOptions == state.checkOptions
+        {
+            state.check = check
+        } else {
+            let place = InstancePlace(
+                board: shared.board, pool: rows, worker: 0, clock: checkClock,
+                metrics: shared.metrics, entropy: shared.entropy &+ number)
+            state.check = try kind.make(at: place, options: state.checkOptions)
+        }
+        return (
+            state,
+            ProbedPool(
+                rows, check: state.check, interval: health.interval,
+                timeoutMs: UInt32(health.timeout / 1_000_000))
+        )
+    }
+
+    private func view(
+        _ state: PoolState, worker: Int, fresh: [Int], _ shared: WorkerShared
+    ) throws(Refusal) -> PreparedView {
+        let place = InstancePlace(
+            board: shared.board, pool: state.rows, worker: worker, clock: shared.clocks[worker],
+            metrics: shared.metrics, entropy: shared.entropy &+ number)
+        var instances: [StrategyInstance?] = []
+        for (slot, chosen) in state.strategies.enumerated() {
+            instances.append(
+                fresh.contains(slot)
+                    ? try chosen.kind.make(at: place, slot: slot, options: chosen.options) : nil)
+        }
+        return PreparedView(
+            PoolView(at: place, strategies: instances), place: state.rows.pool)
+    }
+
+    // MARK: Listeners
+
+    /// Numbers the listeners: one whose address is configured already keeps its number.
+    private mutating func listen(
+        _ configuration: Configuration, _ sockets: [ListenerSockets], places: [Int]
+    ) throws(Refusal) -> [(number: Int, fds: [Int32])] {
+        var fresh: [(Int, [Int32])] = []
+        var present = Set<Int>()
+        for (listener, sockets) in zip(configuration.listeners, sockets) {
+            let known = listeners.indices.first {
+                listeners[$0]?.key == sockets.key && !(listeners[$0]?.plan.isLeaving ?? true)
+            }
+            let plan = ListenerPlan(
+                listener, places: places, connections: known.flatMap { listeners[$0]?.plan.connections })
+            let state = ListenerState(key: sockets.key, plan: plan)
+            if let known {
+                listeners[known] = state
+                present.insert(known)
+                continue
+            }
+            guard let fds = sockets.fds else {
+                throw Refusal("listener \"\(listener.name)\" has no sockets")
+            }
+            // A number is given away again when nobody is connected under it any more.
+            let free = listeners.indices.first {
+                !present.contains($0)
+                    && (listeners[$0].map { $0.plan.isLeaving && $0.plan.connections.isNone } ?? true)
+            }
+            let number = free ?? listeners.count
+            if free == nil { listeners.append(state) } else { listeners[number] = state }
+            present.insert(number)
+            fresh.append((number, fds))
+        }
+        for number in listeners.indices where !present.contains(number) {
+            listeners[number]?.plan.isLeaving = true
+            // Places of pools that are gone lead nowhere; those that stay keep theirs.
+            listeners[number]?.plan.routes.keep(pools: Set(places))
+        }
+        return fresh
+    }
+}
+
+extension ListenerPlan {
+    init(_ listener: Listener, places: [Int], connections: ConnectionCount?) {
+        var routes = RouteTable(otherwise: listener.pool.map { places[$0] })
+        for route in listener.routes {
+            routes.add(host: route.host, path: route.path, pool: places[route.pool])
+        }
+        let count = connections ?? ConnectionCount(limit: nil)
+        count.limit(to: listener.maxConnections)
+        self.init(
+            routes: routes, trusted: listener.trustedProxies,
+            limits: HeadLimits(
+                target: listener.limits.targetBytes, head: listener.limits.headBytes,
+                fields: listener.limits.fields),
+            headerTimeout: listener.timeouts.header, idleTimeout: listener.timeouts.idle,
+            connections: count)
+    }
+}
+
+extension PoolSettings {
+    init(_ pool: Pool) {
+        self.init(
+            connectTimeout: pool.timeouts.connect, responseTimeout: pool.timeouts.response,
+            idleTimeout: pool.timeouts.idle, tunnelTimeout: pool.timeouts.tunnel ?? 0,
+            retries: UInt32(pool.retries), reusesAlways: pool.reuse == .always)
+    }
+}

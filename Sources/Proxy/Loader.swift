@@ -1,0 +1,259 @@
+// The loader: the thread on which everything is made that the workers are to take over, and on which
+// what they have done with is destroyed. Trials, loading, `create` and reloads block here, and nowhere
+// else.
+
+import Balance
+import Base
+import Config
+import Loading
+import Net
+import Synchronization
+
+/// Made before its thread is started; from then on its state is that thread's.
+final class Loader: @unchecked Sendable {
+    private let shared: WorkerShared
+    private let prober: Prober
+    private let checkClock: WorkerClock
+    private var nodeNames: NodeNames
+    private var named: [NodeAddress] = []
+    private var assembly: Assembly
+    private var catalogue: Catalogue
+    private var thread: Thread?
+    private var hasLeft: [Bool]
+    /// The last generation that each worker has taken over.
+    private var passed: [UInt64]
+    private var isOver = false
+    /// Messages that came while a reload waited for the workers.
+    private var postponed: [LoaderInbox.Message] = []
+    /// Nanoseconds that first probes may take before traffic is let in without them.
+    private var firstRoundLimit: UInt64 = 0
+
+    private struct NodeAddress: Equatable {
+        var row: Int
+        var address: HostPort
+    }
+
+    /// The first generation, for workers that do not run yet.
+    static func begin(
+        _ shared: WorkerShared, configuration: Configuration, catalogue: Catalogue,
+        sockets: [ListenerSockets], accessLog: Int32
+    ) throws(Refusal) -> (Loader, Generation) {
+        let checkClock = WorkerClock(monotonicNow())
+        let next = try Assembly().next(
+            configuration, catalogue, sockets: sockets, accessLog: accessLog, shared,
+            checkClock: checkClock)
+        shared.board.commit(next.rows)
+        let loader = try Loader(shared, configuration, catalogue, next, checkClock)
+        return (loader, next.generation)
+    }
+
+    private init(
+        _ shared: WorkerShared, _ configuration: Configuration, _ catalogue: Catalogue,
+        _ next: Assembly.Next, _ checkClock: WorkerClock
+    ) throws(Refusal) {
+        self.shared = shared
+        self.catalogue = catalogue
+        self.checkClock = checkClock
+        assembly = next.assembly
+        hasLeft = shared.clocks.map { _ in false }
+        passed = shared.clocks.map { _ in next.generation.number }
+        firstRoundLimit = Self.limit(of: configuration)
+        named = Self.addresses(configuration, next.rows)
+        do throws(SystemError) {
+            prober = try Prober(
+                board: shared.board, pools: next.probed, addresses: shared.addresses,
+                clock: checkClock
+            ) { [wakeups = shared.wakeups] in
+                for wakeup in wakeups { wakeup.signal() }
+            }
+            nodeNames = try Self.names(named, shared.addresses, prober)
+        } catch {
+            throw Refusal("health probing cannot be set up: \(error)")
+        }
+    }
+
+    private static func limit(of configuration: Configuration) -> UInt64 {
+        (configuration.pools.compactMap { $0.health?.timeout }.max() ?? 0) + 100_000_000
+    }
+
+    private static func addresses(
+        _ configuration: Configuration, _ rows: [PoolRows]
+    ) -> [NodeAddress] {
+        zip(configuration.pools, rows).flatMap { pool, rows in
+            zip(pool.nodes, rows.rows).map { NodeAddress(row: $1, address: $0.address) }
+        }
+    }
+
+    private static func names(
+        _ nodes: [NodeAddress], _ book: AddressBook, _ prober: Prober
+    ) throws(SystemError) -> NodeNames {
+        try NodeNames(nodes: nodes.map { ($0.row, $0.address) }, book: book) {
+            prober.addressesChanged()
+        }
+    }
+
+    // MARK: Running
+
+    /// Starts to probe, and waits for the first verdicts. [main]
+    func startProbing() throws(Refusal) {
+        do throws(SystemError) {
+            try nodeNames.start()
+            try prober.start()
+        } catch {
+            throw Refusal("health probing cannot start: \(error)")
+        }
+        prober.awaitFirstRound(timeout: firstRoundLimit)
+    }
+
+    func start() throws(Refusal) {
+        do throws(SystemError) {
+            thread = try Thread("loader") { [self] in run() }
+        } catch {
+            throw Refusal("the loader cannot start: \(error)")
+        }
+    }
+
+    /// When all workers have left. [main]
+    func stop() {
+        shared.inbox.put(.end)
+        thread?.join()
+        thread = nil
+        nodeNames.stop()
+        prober.stop()
+    }
+
+    private func run() {
+        while !isOver {
+            for message in next() { take(message) }
+        }
+    }
+
+    /// Waits for messages.
+    private func next() -> [LoaderInbox.Message] {
+        if !postponed.isEmpty {
+            defer { postponed = [] }
+            return postponed
+        }
+        guard let poller = poller() else { return [.end] }
+        _ = poller.wait(milliseconds: -1)
+        shared.inbox.wakeup.clear()
+        return shared.inbox.take()
+    }
+
+    private func poller() -> Poller? {
+        guard let poller = try? Poller(), poller.addLevel(shared.inbox.wakeup.fd, token: 0) else {
+            Log.error("the loader cannot wait: nothing is reloaded any more")
+            return nil
+        }
+        return poller
+    }
+
+    private func take(_ message: LoaderInbox.Message) {
+        switch message {
+        case .passed(let worker, let generation): passed[worker] = max(passed[worker], generation)
+        case .left(let worker): hasLeft[worker] = true
+        // Dropped here, and with it the last reference: `destroy` runs on this thread.
+        case .returned: break
+        case .stale(let worker, let place, let slot, let old):
+            makeAnew(worker: worker, place: place, slot: slot, old)
+        case .job(let work): work()
+        case .end: isOver = true
+        }
+    }
+
+    /// A strategy without `update` gets an instance that knows the pool as it is now.
+    private func makeAnew(worker: Int, place: Int, slot: Int, _ old: StrategyInstance) {
+        guard let state = assembly.pools.values.first(where: { $0.rows.pool == place }),
+            slot < state.strategies.count, state.strategies[slot].kind === old.kind
+        else { return }
+        let at = InstancePlace(
+            board: shared.board, pool: state.rows, worker: worker, clock: shared.clocks[worker],
+            metrics: shared.metrics, entropy: shared.entropy &+ wallNow())
+        do throws(Refusal) {
+            let fresh = try old.kind.make(at: at, slot: slot, options: old.options)
+            shared.deliver(.instance(fresh, place: place, slot: slot, old: old), to: worker)
+        } catch {
+            Log.warning("\(error.sentence); its older instance stays")
+        }
+    }
+
+    // MARK: Reload
+
+    func reload(
+        _ configuration: Configuration, _ catalogue: Catalogue, sockets: [ListenerSockets],
+        accessLog: Int32
+    ) throws(Refusal) -> String {
+        let next: Assembly.Next
+        do throws(Refusal) {
+            next = try assembly.next(
+                configuration, catalogue, sockets: sockets, accessLog: accessLog, shared,
+                checkClock: checkClock)
+        } catch {
+            shared.board.sweep()
+            throw error
+        }
+        // Nothing can be refused from here on. The new nodes are asked first, so that a pool which is
+        // new serves as soon as it is there.
+        try rename(Self.addresses(configuration, next.rows))
+        firstRoundLimit = Self.limit(of: configuration)
+        prober.replace(pools: next.probed)
+        prober.awaitFirstRound(timeout: firstRoundLimit)
+        shared.board.commit(next.rows)
+        for worker in shared.wakeups.indices {
+            shared.deliver(.generation(next.generation), to: worker)
+        }
+        awaitPassage(next.generation.number)
+        let oldLog = assembly.accessLog
+        if oldLog >= 0 && oldLog != accessLog { IO.close(oldLog) }
+        shared.addresses.forget(shared.board.sweep())
+        assembly = next.assembly
+        self.catalogue = catalogue
+        return next.changes.description
+    }
+
+    /// Names are looked up for the nodes that there are now. The old look-ups end first: what they
+    /// find has no place any more.
+    private func rename(_ addresses: [NodeAddress]) throws(Refusal) {
+        guard addresses != named else { return }
+        do throws(SystemError) {
+            let names = try Self.names(addresses, shared.addresses, prober)
+            nodeNames.stop()
+            nodeNames = names
+            try names.start()
+            named = addresses
+        } catch {
+            shared.board.sweep()
+            throw Refusal("names cannot be resolved: \(error)")
+        }
+    }
+
+    /// Waits until every worker that has not left serves as `generation` says.
+    private func awaitPassage(_ generation: UInt64) {
+        guard let poller = poller() else { return }
+        while zip(passed, hasLeft).contains(where: { $0 < generation && !$1 }) {
+            _ = poller.wait(milliseconds: -1)
+            shared.inbox.wakeup.clear()
+            for message in shared.inbox.take() {
+                switch message {
+                case .passed, .left, .returned: take(message)
+                case .stale, .job, .end: postponed.append(message)
+                }
+            }
+        }
+    }
+}
+
+extension Assembly.Changes: CustomStringConvertible {
+    /// "2 pools, 4 instances, 1 node more": what differs, or that nothing does.
+    var description: String {
+        func count(_ number: Int, _ thing: String) -> String? {
+            number == 0 ? nil : "\(number) \(thing)\(number == 1 ? "" : "s")"
+        }
+        let parts = [
+            count(pools, "pool"), count(instances, "strategy instance"),
+            count(listeners, "new listener"), nodesAdded == 0 ? nil : "\(nodesAdded) new nodes",
+            nodesGone == 0 ? nil : "\(nodesGone) nodes gone",
+        ].compactMap { $0 }
+        return parts.isEmpty ? "nothing differs" : parts.joined(separator: ", ")
+    }
+}

@@ -1,0 +1,182 @@
+// Taking over what the loader has made, between two events: other settings, pools, listeners and
+// instances of strategies. No request holds a pointer into a plugin, so one turn of the loop is all
+// it takes; connections, exchanges and counters stay what they are.
+
+import Balance
+import Base
+import HTTP
+import Net
+
+extension Worker {
+    mutating func takeDeliveries() {
+        for letter in shared.mailboxes[index].take() {
+            switch letter {
+            case .generation(let generation):
+                takeOver(generation)
+                shared.inbox.put(.passed(worker: index, generation: generation.number))
+            case .instance(let fresh, let place, let slot, let old):
+                let view = pools.at(UInt32(place))
+                // What was made for an instance that has been replaced meanwhile is of no use.
+                if let present = view.it.instance(slot), present === old,
+                    let returned = view.it.replace(slot, with: fresh)
+                {
+                    shared.inbox.put(.returned([returned]))
+                } else {
+                    shared.inbox.put(.returned([fresh]))
+                }
+            }
+        }
+    }
+
+    /// Has the loader make instances of strategies that have missed a change.
+    mutating func askAnew(_ place: UInt32, _ slots: UInt8) {
+        for slot in 0..<PoolView.strategyLimit where slots & 1 << UInt8(slot) != 0 {
+            guard let old = pools[place].instance(slot) else { continue }
+            shared.inbox.put(.stale(worker: index, place: Int(place), slot: slot, old))
+        }
+    }
+
+    /// Serves as `generation` says from here on.
+    mutating func takeOver(_ generation: Generation) {
+        log.redirect(to: generation.accessLog)
+        let part = generation.parts[index]
+        var left: [StrategyInstance] = []
+        // Who is gone makes room first: another may sit there already.
+        forget(rows: part.goneRows)
+        for place in part.gone { left += vacate(place) }
+        for prepared in part.views {
+            let view = prepared.take()
+            makeRoom(place: prepared.place, rows: view.place.pool.rows)
+            left += view.inherit(from: pools[UInt32(prepared.place)])
+            let hasMoved = pools[UInt32(prepared.place)].place.pool !== view.place.pool
+            pools[UInt32(prepared.place)] = view
+            if hasMoved { follow(UInt16(prepared.place)) }
+        }
+        for plan in generation.pools {
+            settings[plan.rows.pool] = plan.settings
+            names[plan.rows.pool] = plan.names
+            for (node, row) in plan.rows.rows.enumerated() {
+                nodeNames[row] = plan.rows.spec.nodes[node].name
+            }
+        }
+        addresses.refresh(shared.addresses)
+        listen(generation, part)
+        if !left.isEmpty { shared.inbox.put(.returned(left)) }
+    }
+
+    private mutating func makeRoom(place: Int, rows: [Int]) {
+        while settings.count <= place {
+            let empty = InstancePlace(
+                board: shared.board, pool: .none, worker: index, clock: clock,
+                metrics: shared.metrics, entropy: shared.entropy)
+            // A slab gives its slots in order: a pool's place is its index.
+            _ = pools.insert(PoolView(at: empty, strategies: []))
+            settings.append(.none)
+            names.append(PoolNames(pool: "", strategies: []))
+        }
+        let least = (rows.max() ?? -1) + 1
+        while idle.count < least {
+            idle.append(IdleList())
+            nodeNames.append("")
+        }
+    }
+
+    /// Nodes that are no longer configured: what they serve is served to the end, and counted no more.
+    private mutating func forget(rows: [Int]) {
+        guard !rows.isEmpty else { return }
+        let gone = Set(rows.map { UInt32($0) })
+        for row in rows where row < idle.count {
+            while idle[row].oldest != .max {
+                let oldest = idle[row].oldest
+                idle[row].remove(oldest, in: upstreams)
+                close(upstream: oldest)
+            }
+            idle[row] = IdleList()
+        }
+        for i in 0..<UInt32(upstreams.capacity) where upstreams.isLive(index: i) {
+            if gone.contains(upstreams[i].row) { upstreams[i].row = .max }
+        }
+        for i in 0..<UInt32(exchanges.capacity) where exchanges.isLive(index: i) {
+            let exchange = exchanges.at(i)
+            guard gone.contains(exchange.it.row) else { continue }
+            exchange.it.row = .max
+            exchange.it.node = .max
+            exchange.it.isCounted = false
+        }
+    }
+
+    /// A pool that is no longer configured leaves an empty one behind.
+    private mutating func vacate(_ place: Int) -> [StrategyInstance] {
+        guard place < settings.count else { return [] }
+        let left = pools[UInt32(place)].dismiss()
+        let empty = InstancePlace(
+            board: shared.board, pool: .none, worker: index, clock: clock,
+            metrics: shared.metrics, entropy: shared.entropy)
+        pools[UInt32(place)] = PoolView(at: empty, strategies: [])
+        for i in 0..<UInt32(exchanges.capacity) where exchanges.isLive(index: i) {
+            if exchanges[i].pool == UInt16(place) { exchanges[i].isOrphan = true }
+        }
+        return left
+    }
+
+    /// The pool's nodes have other numbers now: exchanges follow theirs by its row.
+    private mutating func follow(_ place: UInt16) {
+        let view = pools.at(UInt32(place))
+        for i in 0..<UInt32(exchanges.capacity) where exchanges.isLive(index: i) {
+            let exchange = exchanges.at(i)
+            guard exchange.it.pool == place else { continue }
+            if exchange.it.row != .max { exchange.it.node = view.it.node(row: exchange.it.row) }
+            // Nodes that were tried are known by their old numbers: the one that failed last is what
+            // matters, and it is not the one in use.
+            exchange.it.tried = .init(repeating: .max)
+        }
+    }
+
+    private mutating func listen(_ generation: Generation, _ part: WorkerPart) {
+        for (number, plan) in generation.listeners.enumerated() {
+            let plan = plan ?? .none
+            if number == listeners.count {
+                listeners.append(Listening(fd: -1, plan: plan))
+                _ = requestHeads.insert(RequestHead(limits: plan.limits))
+                continue
+            }
+            let before = listeners[number].plan
+            if plan.limits != before.limits {
+                requestHeads[UInt32(number)] = RequestHead(limits: plan.limits)
+            }
+            listeners[number].plan = plan
+            guard plan.isLeaving, listeners[number].fd >= 0 else { continue }
+            if isDraining { continue }
+            stopListening(number)
+            letGo { $0.listener == UInt16(number) }
+        }
+        for (number, fd) in part.sockets {
+            listeners[number].fd = fd
+            if isDraining {
+                IO.close(fd)
+                listeners[number].fd = -1
+            } else if !poller.addLevel(fd, token: Token.listener(number).packed) {
+                Log.error("worker \(index) cannot watch listener \(number)")
+            }
+        }
+    }
+}
+
+extension PoolSettings {
+    /// Of a place that is nobody's.
+    static var none: Self {
+        Self(
+            connectTimeout: 0, responseTimeout: 0, idleTimeout: 0, tunnelTimeout: 0, retries: 0,
+            reusesAlways: false)
+    }
+}
+
+extension ListenerPlan {
+    /// Of a number that is nobody's.
+    static var none: Self {
+        Self(
+            routes: RouteTable(otherwise: nil), trusted: [], limits: HeadLimits(),
+            headerTimeout: 0, idleTimeout: 0, connections: ConnectionCount(limit: nil),
+            isLeaving: true)
+    }
+}
