@@ -156,23 +156,11 @@ struct ProcessTests {
 
 @Suite("Plugins from outside")
 struct DroppedInPluginTests {
-    /// Builds a C strategy that always takes the node with the last name.
     private func build(_ source: String, in folder: TemporaryFolder) throws -> String {
-        let file = try folder.write(source, to: "strategy.c")
-        let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3)
-            .joined(separator: "/")
-        let library = folder.path + "/libmine.so"
-        // The toolchain's own clang, wherever it is, or the system's compiler.
-        let arguments = [
-            "-shared", "-fPIC", "-O2", "-I", root + "/SDK/CTrivet/include", "-o", library, file,
-        ]
-        let child = try Child("/bin/sh", ["-c", "cc \"$@\" || clang \"$@\"", "cc"] + arguments)
-        guard try child.waitForEnd(within: 30) == .code(0) else {
-            throw TestFailure(child.transcript())
-        }
-        return library
+        try buildPlugin(source, as: "libmine.so", in: folder)
     }
 
+    /// A C strategy that always takes the node with the last name.
     static let lastNode = """
         #include "trivet_plugin.h"
         static void *create(const trivet_strategy *s, const trivet_host *h,
