@@ -111,7 +111,7 @@ private final class ThreadStart {
 }
 
 /// Runs `body` on a thread of its own, which nobody joins.
-func startThread(_ body: @escaping @Sendable () -> Void) throws {
+package func startThread(_ body: @escaping @Sendable () -> Void) throws {
     let start = unsafe Unmanaged.passRetained(ThreadStart(body))
     var thread = pthread_t()
     let code = unsafe pthread_create(
