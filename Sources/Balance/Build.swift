@@ -1,6 +1,6 @@
-// One loaded library as the host watches over it: what its calls cost, what it did wrong, and whether
-// it is fenced. The counters are kept per thread, so that workers share no cache line while they pick;
-// who reads adds them up. Not the plugin's tables: those are StrategyKind and CheckKind.
+// One loaded library as the host watches over it: what its calls cost, what it did wrong, and
+// whether it is fenced. The counters are kept per thread, so that workers share no cache line while
+// they pick; who reads adds them up. Not the plugin's tables: those are StrategyKind and CheckKind.
 
 import Base
 import Synchronization
@@ -21,14 +21,14 @@ package struct BuildReading: Equatable, Sendable {
     package init() {}
 }
 
-/// Made when a library is loaded; must live until no thread can be inside it any more, and as long as
-/// any of its tallies is held. Any thread.
+/// Made when a library is loaded; must live until no thread can be inside it any more, and as long
+/// as any of its tallies is held. Any thread.
 @safe
 package final class Build: @unchecked Sendable {
     /// So many overruns, in calls that recur...
     package static let strikeLimit = 5
-    /// ... within so long, and the build is fenced: five stalls a minute are noticed by clients, and
-    /// one may have been the machine's.
+    /// ... within so long, and the build is fenced: five stalls a minute are noticed by clients,
+    /// and one may have been the machine's.
     package static let strikeWindow: Nanoseconds = 60_000_000_000
 
     /// Of the file's content; never 0.
@@ -150,8 +150,8 @@ package final class Build: @unchecked Sendable {
         var at: Nanoseconds
     }
 
-    /// Says so in the log (the first time at once, then at most every ten seconds), and strikes. True
-    /// if this strike fenced it.
+    /// Says so in the log (the first time at once, then at most every ten seconds), and strikes.
+    /// True if this strike fenced it.
     func note(_ overrun: Overrun) -> Bool {
         let (untold, isLast) = record.withLock { record -> (Int?, Bool) in
             var untold: Int?

@@ -1,18 +1,7 @@
-// Measures every call into a plugin, and leaves the crumbs that say where a thread is: around a pick
-// this costs about as much as a cheap strategy itself, so it is two readings of a counter and a few
-// stores. What is over the budget is looked at with care, off that path.
-//
-// Whose fault a long call is. A thread that was taken off its core in the middle of a call comes back
-// milliseconds later, and the plugin did nothing wrong. The kernel counts such events for each thread,
-// but asking takes a system call. So each gauge keeps a *base*: a reading of the thread's preemptions
-// and CPU time, taken before a call if the last one is older than a millisecond (a thousandth of the
-// time at most, and nothing on the path of the others). A call that ends over the budget is compared
-// with the base: if the thread was preempted since, the call is charged the CPU time since then, less
-// what lies between the base and the call; else the time that passed. A plugin that sleeps is not
-// preempted, it goes by itself: it pays for its sleep.
-//
-// What this does not see: cores that a hypervisor takes away. One such stall is one overrun, and one
-// overrun fences nobody (see Build.strikeLimit).
+// Measures every call into a plugin, and leaves the crumbs that say where a thread is: around a
+// pick this costs about as much as a cheap strategy itself, so it is two readings of a counter and
+// a few stores. What is over the budget is looked at with care, off that path.
+// Whose fault a long call is: Sources/Decisions/2026-11-25-who-pays-for-a-long-call.md.
 
 import Base
 import CLinux
@@ -70,9 +59,9 @@ package final class CallGauges: @unchecked Sendable {
         unsafe memory?.deallocate()
     }
 
-    /// How long one call may take where traffic or probes wait for it: on the workers and the control
-    /// thread. 0: as long as it likes, and nothing is fenced. May be set at any time; a call that is
-    /// under way may be judged by either. [any]
+    /// How long one call may take where traffic or probes wait for it: on the workers and the
+    /// control thread. 0: as long as it likes, and nothing is fenced. May be set at any time; a
+    /// call that is under way may be judged by either. [any]
     package func setBudget(_ budget: Nanoseconds) {
         let ticks = budget == 0 ? UInt64.max : max(Ticks.count(budget), 1)
         // What lies between the base and a call is uncertain: it has to be small beside the budget.
@@ -90,9 +79,10 @@ package final class CallGauges: @unchecked Sendable {
         return unsafe CallGauge(front: fronts + role.line)
     }
 
-    /// The calling thread takes up `role`: it claims its line, gets a stack on which an overflow of its
-    /// own can be caught, and `CallGauge.current` is its gauge. Undone by `detach` on the same thread.
-    /// A thread that would have no such stack serves all the same: its overflow is then nobody's.
+    /// The calling thread takes up `role`: it claims its line, gets a stack on which an overflow of
+    /// its own can be caught, and `CallGauge.current` is its gauge. Undone by `detach` on the same
+    /// thread. A thread that would have no such stack serves all the same: its overflow is then
+    /// nobody's.
     package func attach(_ role: ThreadRole) {
         page.crumb(role).claim()
         _ = clinux_crash_stack_up()
@@ -144,7 +134,7 @@ package struct CallGauge: @unchecked Sendable {
         var cpu: Nanoseconds = 0
         var preemptions: UInt64 = 0
 
-        /// Three system calls, or two where the clock needs none: less than a microsecond.
+        /// Two system calls: about half a microsecond.
         static func now() -> Base {
             Base(
                 ticks: clinux_ticks(), clock: clinux_monotonic_ns(), cpu: clinux_thread_cpu_ns(),
@@ -166,8 +156,8 @@ package struct CallGauge: @unchecked Sendable {
 
     package var role: ThreadRole { unsafe front.pointee.role }
 
-    /// The thread goes into a plugin. Followed by `end`, and not by another `begin`. `tally`: of the
-    /// build that is called, and of this thread.
+    /// The thread goes into a plugin. Followed by `end`, and not by another `begin`. `tally`: of
+    /// the build that is called, and of this thread.
     @inline(__always)
     package func begin(_ tally: BuildTally, _ function: PluginFunction, pool: UInt32) -> CallMark {
         unsafe front.pointee.crumb.enter(build: tally.build, function, pool: pool)
@@ -236,9 +226,9 @@ package struct CallGauge: @unchecked Sendable {
 }
 
 extension Build {
-    /// A call off the path of a request (create, destroy, save, describe, probe, ...), measured by the
-    /// gauge of the calling thread; on a thread without one (a test, a tool) just made. `body` makes
-    /// the one foreign call. Not nested.
+    /// A call off the path of a request (create, destroy, save, describe, probe, ...), measured by
+    /// the gauge of the calling thread; on a thread without one (a test, a tool) just made. `body`
+    /// makes the one foreign call. Not nested.
     package func call<Answer>(
         _ function: PluginFunction, pool: Int = 0, _ body: () -> Answer
     ) -> Answer {

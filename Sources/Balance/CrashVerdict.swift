@@ -1,5 +1,5 @@
-// Who is to blame when a balancer has ended: judged from how it ended and where its threads stood. Pure
-// functions; what follows from the verdict (a fence, a new balancer) is the supervisor's.
+// Who is to blame when a balancer has ended: judged from how it ended and where its threads stood.
+// Pure functions; what follows from the verdict (a fence, a new balancer) is the supervisor's.
 
 /// How a process ended.
 package enum ProcessEnd: Equatable, Sendable {
@@ -38,8 +38,8 @@ package enum CrashVerdict: Equatable, Sendable {
         stray: CrashMark?
     ) {
         let marked = standings.filter { $0.mark != nil }
-        // What the crash handler saw outweighs everything: also how it ended, since somebody may have
-        // lost patience with a process that was about to die.
+        // What the crash handler saw outweighs everything: also how it ended, since somebody may
+        // have lost patience with a process that was about to die.
         let caught = marked.filter { $0.build != nil }
         if !caught.isEmpty {
             self = .guilty(Self.onePerBuild(caught))
@@ -61,8 +61,8 @@ package enum CrashVerdict: Equatable, Sendable {
         case .killed(let signal):
             return .nobody(stray == nil ? .outside(signal: signal) : .stray)
         case .exited:
-            // `_exit` passes the exit hook by, and a thread that a plugin has started has no line. Then
-            // whoever is inside did it, if it is one build alone.
+            // `_exit` passes the exit hook by, and a thread that a plugin has started has no line.
+            // Then whoever is inside did it, if it is one build alone.
             let inside = onePerBuild(standings.filter { $0.build != nil })
             return inside.count == 1 ? .guilty(inside) : .nobody(.unclear(inside: inside.count))
         }
@@ -76,7 +76,8 @@ package enum CrashVerdict: Equatable, Sendable {
         return result
     }
 
-    /// For the log, without the end itself and without the names of builds: "nobody is fenced: ...".
+    /// For the log, without the end itself and without the names of builds: "nobody is fenced:
+    /// ...".
     package var explanation: String {
         switch self {
         case .guilty(let standings):

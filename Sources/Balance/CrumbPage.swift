@@ -1,7 +1,7 @@
-// The shared page that says which plugin each thread of the balancer is inside, so that a process that
-// outlives the balancer can name the guilty one. The supervisor and the balancer both map it. Here are
-// its layout and its writers; CrumbReader reads it, CrashVerdict judges what was read, and CLinux's
-// crash handler marks the line of a thread that faults.
+// The shared page that says which plugin each thread of the balancer is inside, so that a process
+// that outlives the balancer can name the guilty one. The supervisor and the balancer both map it.
+// Here are its layout and its writers; CrumbReader reads it, CrashVerdict judges what was read, and
+// CLinux's crash handler marks the line of a thread that faults.
 
 import CLinux
 import Synchronization
@@ -77,9 +77,9 @@ package enum ThreadRole: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Places in the page, in words of 8 bytes, little-endian as the machine is. Two builds of trivet may
-/// meet in one page (a supervisor that was not replaced with its balancer), so any change here is a new
-/// `version`.
+/// Places in the page, in words of 8 bytes, little-endian as the machine is. Two builds of trivet
+/// may meet in one page (a supervisor that was not replaced with its balancer), so any change here
+/// is a new `version`.
 enum CrumbLayout {
     static let magic: UInt64 = 0x424D_5243_5456_5254  // "TRVTCRMB"
     static let version: UInt64 = 1
@@ -100,7 +100,8 @@ enum CrumbLayout {
         static let thread = 0
         /// 0: inside no plugin.
         static let build = 1
-        /// The function in the low half, the pool in the high one. Only meant while `build` is not 0.
+        /// The function in the low half, the pool in the high one. Only meant while `build` is not
+        /// 0.
         static let call = 2
         /// Counts calls.
         static let sequence = 3
@@ -157,8 +158,8 @@ package struct CrumbPage: @unchecked Sendable {
         return unsafe Crumb(line: words.address(Self.word(role)))
     }
 
-    /// From here on faults and exits of this process mark their lines. Once a process, before threads
-    /// are started. Tests that crash on purpose are no place for it.
+    /// From here on faults and exits of this process mark their lines. Once a process, before
+    /// threads are started. Tests that crash on purpose are no place for it.
     package func installCrashHandler() throws(Refusal) {
         typealias L = CrumbLayout.Line
         var page = unsafe clinux_crash_page()
@@ -213,8 +214,8 @@ package struct Crumb: @unchecked Sendable {
         unsafe store(L.sequence, line[L.sequence].load(ordering: .relaxed) &+ 1)
         clinux_compiler_barrier()
         store(L.call, UInt64(pool) << 32 | UInt64(function.rawValue))
-        // Last, so that the line is whole when it says that there is something in it. A fault is taken
-        // on the thread that stored: program order is all that the crash handler needs.
+        // Last, so that the line is whole when it says that there is something in it. A fault is
+        // taken on the thread that stored: program order is all that the crash handler needs.
         clinux_compiler_barrier()
         store(L.build, build)
         clinux_compiler_barrier()

@@ -1,5 +1,5 @@
-// Reads the page of crumbs from the outside: the supervisor, after the balancer has ended and every now
-// and then before. It trusts nothing in the memory, and writes nothing.
+// Reads the page of crumbs from the outside: the supervisor, after the balancer has ended and every
+// now and then before. It trusts nothing in the memory, and writes nothing.
 
 import Synchronization
 
@@ -69,9 +69,9 @@ package struct CrumbReader {
         let thread = words[at + L.thread]
         guard thread != 0 else { return nil }
         var standing = Standing(role: ThreadRole(line: line), thread: thread)
-        // While it is written again and again, any of the calls is as true as another; but not half of
-        // one and half of the next. Where that does not succeed, it says that no plugin is inside: such
-        // a thread is neither dead nor stuck.
+        // While it is written again and again, any of the calls is as true as another; but not half
+        // of one and half of the next. Where that does not succeed, it says that no plugin is
+        // inside: such a thread is neither dead nor stuck.
         for _ in 0..<100 {
             let before = words.acquire(at + L.sequence)
             let build = words.acquire(at + L.build)

@@ -6,12 +6,12 @@ import Base
 /// Finds threads that do not come back from a call, from what was observed now and then. Pure: the
 /// observer brings the time.
 package struct StuckWatch {
-    /// A thread inside one call for as long is stuck. Far above any budget, and far below what a client
-    /// waits: a call that takes longer has no end that is worth waiting for.
+    /// A thread inside one call for as long is stuck. Far above any budget, and far below what a
+    /// client waits: a call that takes longer has no end that is worth waiting for.
     package static let limit: Nanoseconds = 3_000_000_000
-    /// How often to observe at least: what lies between two observations counts as this much at most. If
-    /// the observer itself did not get to run (a stopped process group, a laptop that slept), the
-    /// observed had no chance either.
+    /// How often to observe at least: what lies between two observations counts as this much at
+    /// most. If the observer itself did not get to run (a stopped process group, a laptop that
+    /// slept), the observed had no chance either.
     package static let gap: Nanoseconds = 500_000_000
 
     private struct Call {

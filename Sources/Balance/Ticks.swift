@@ -1,5 +1,5 @@
-// The cheap counter with which calls into plugins are timed, in terms of the monotonic clock. Reading
-// the counter costs a few nanoseconds; reading that clock costs several times as much.
+// The cheap counter with which calls into plugins are timed, in terms of the monotonic clock.
+// Reading the counter costs a few nanoseconds; reading that clock costs several times as much.
 
 import Base
 import CLinux

@@ -127,7 +127,7 @@ private final class Trial {
     ) throws {
         folder = try TemporaryFolder()
         let file = try folder.write([UInt8](repeating: 0, count: 65_536), to: "page")
-        let fd = clinux_open(file, O_RDWR | O_CLOEXEC, 0)
+        let fd = unsafe clinux_open(file, O_RDWR | O_CLOEXEC, 0)
         defer { _ = close(fd) }
         let mapped = unsafe mmap(nil, 65_536, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
         unsafe memory = UnsafeMutableRawBufferPointer(start: mapped, count: 65_536)

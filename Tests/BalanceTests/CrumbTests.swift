@@ -171,8 +171,8 @@ import Testing
             role: .worker(0), thread: thread, build: build, function: .pick, sequence: sequence)
     }
 
-    /// Observes every quarter of a second, from a second to `until` seconds, and says when the first
-    /// was stuck, in seconds.
+    /// Observes every quarter of a second, from a second to `until` seconds, and says when the
+    /// first was stuck, in seconds.
     private func firstStuck(until: Double, _ standing: (Double) -> Standing) -> Double? {
         var watch = StuckWatch()
         var now = 1.0
