@@ -225,6 +225,20 @@ package struct CallGauge: @unchecked Sendable {
     }
 }
 
+extension CallGauge {
+    /// Loads a library, of which nothing is known yet but the build's id (0 counts as 1, as with
+    /// Build): crumbs of the calling thread for its constructors and its entry function, measured
+    /// by nobody. On a thread without a gauge `body` is just carried out.
+    package static func loading<Answer, Problem: Error>(
+        build: UInt64, _ body: () throws(Problem) -> Answer
+    ) throws(Problem) -> Answer {
+        guard let gauge = current else { return try body() }
+        unsafe gauge.front.pointee.crumb.enter(build: max(build, 1), .entry, pool: 0)
+        defer { unsafe gauge.front.pointee.crumb.leave() }
+        return try body()
+    }
+}
+
 extension Build {
     /// A call off the path of a request (create, destroy, save, describe, probe, ...), measured by
     /// the gauge of the calling thread; on a thread without one (a test, a tool) just made. `body`

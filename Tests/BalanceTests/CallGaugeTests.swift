@@ -240,6 +240,10 @@ import Testing
         #expect(inside.map(\.function) == [.create])
         #expect(inside.map(\.pool) == [3])
         #expect(reader.standings().map(\.build) == [nil])
+        let loading = CallGauge.loading(build: 11) { reader.standings() }
+        #expect(loading.map(\.build) == [11])
+        #expect(loading.map(\.function) == [.entry])
+        #expect(reader.standings().map(\.build) == [nil])
         gauges.detach(.loader)
         #expect(reader.standings().isEmpty)
         #expect(CallGauge.current == nil)
