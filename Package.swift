@@ -72,7 +72,7 @@ let package = Package(
         module("Config", uses: ["Base"]),
         module("Net", uses: ["Base", "CLinux"]),
         module("HTTP", uses: ["Base"], exclude: ["README.md"]),
-        module("Balance", uses: ["Base", "CTrivet"]),
+        module("Balance", uses: ["Base", "CLinux", "CTrivet"]),
         module("Loading", uses: ["Balance", "Base", "CLinux", "CTrivet"]),
         module("Proxy", uses: ["Net", "HTTP", "Balance", "Loading", "Config", "Base"]),
         .executableTarget(
@@ -93,7 +93,9 @@ let package = Package(
         tests("ConfigTests", uses: ["Config", "Base"]),
         tests("HTTPTests", uses: ["HTTP", "Base"]),
         tests("NetTests", uses: ["Net", "Base", "CLinux"]),
-        tests("BalanceTests", uses: ["Balance", "Base", "CTrivet"]),
+        tests(
+            "BalanceTests", uses: ["Balance", "Base", "CLinux", "CTrivet", "TestKit"],
+            exclude: ["Fixtures"]),
         tests(
             "PluginTests", uses: ["Loading", "Balance", "Base", "CTrivet", "TestKit"],
             exclude: ["Fixtures"]),

@@ -1,3 +1,3 @@
-// Nothing is compiled here: the target is its header. A C target needs one source file.
+// Nothing is compiled here: shims are their header. What has code of its own is in crash.c.
 
 #include "CLinux.h"

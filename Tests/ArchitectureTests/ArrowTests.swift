@@ -14,7 +14,7 @@ import Testing
         "Sources/Config": ["Base"],
         "Sources/Net": ["Base", "CLinux"],
         "Sources/HTTP": ["Base"],
-        "Sources/Balance": ["Base", "CTrivet"],
+        "Sources/Balance": ["Base", "CLinux", "CTrivet"],
         "Sources/Loading": ["Balance", "Base", "CLinux", "CTrivet"],
         "Sources/Proxy": ["Net", "HTTP", "Balance", "Loading", "Config", "Base"],
         "Sources/trivet": [

@@ -1,5 +1,6 @@
 // What Swift cannot import from Linux by itself: variadic calls, GNU extensions behind macros, and
-// headers that Glibc's module map leaves out. Static inline, no state, nothing else.
+// headers that Glibc's module map leaves out. Static inline, no state, nothing else; CLinuxCrash.h,
+// which comes with it, is the exception.
 
 #ifndef CLINUX_H
 #define CLINUX_H
@@ -198,5 +199,8 @@ static inline ssize_t clinux_receive_fds(int socket, void *bytes, size_t capacit
     }
     return n;
 }
+
+// At the end: it builds on what stands above, and the module that Swift sees is this header.
+#include "CLinuxCrash.h"
 
 #endif // CLINUX_H
