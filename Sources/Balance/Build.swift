@@ -50,6 +50,7 @@ package final class Build: @unchecked Sendable {
     private let tallies: UnsafeMutablePointer<Atomic<UInt64>>
     private let threads: Int
     private let record = Mutex(Record())
+    private let instances = Atomic<Int>(0)
 
     /// `id`: the first 8 bytes of the SHA-256 of its content.
     package init(id: UInt64, origin: PluginOrigin, generation: Int, workers: Int) {
@@ -112,6 +113,11 @@ package final class Build: @unchecked Sendable {
         reading.strikes = record.withLock { $0.strikes }
         return reading
     }
+
+    /// Instances that were made and not destroyed yet: with none, nobody can be inside it.
+    package var liveInstances: Int { instances.load(ordering: .acquiring) }
+    func instanceMade() { instances.wrappingAdd(1, ordering: .acquiringAndReleasing) }
+    func instanceGone() { instances.wrappingSubtract(1, ordering: .acquiringAndReleasing) }
 
     // MARK: Fence
 

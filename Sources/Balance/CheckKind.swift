@@ -11,10 +11,14 @@ package final class CheckKind: @unchecked Sendable {
     package let summary: String
     package let options: [PluginOption]
     package let origin: PluginOrigin
+    /// The library that it is of, as the host watches over it.
+    package let build: Build
     let table: UnsafePointer<trivet_check>
 
     /// Refuses a table that cannot be used, in one sentence without the file's name.
-    package init(table: UnsafePointer<trivet_check>, origin: PluginOrigin) throws(Refusal) {
+    package init(
+        table: UnsafePointer<trivet_check>, origin: PluginOrigin, build: Build? = nil
+    ) throws(Refusal) {
         let least =
             unsafe (MemoryLayout<trivet_check>.offset(of: \.judge) ?? 0)
             + MemoryLayout<UnsafeRawPointer>.size
@@ -31,6 +35,7 @@ package final class CheckKind: @unchecked Sendable {
         unsafe self.table = unsafe table
         self.name = name
         self.origin = origin
+        self.build = build ?? Build(id: 0, origin: origin, generation: 0, workers: 16)
         summary = unsafe foreignText(table.pointee.summary, limit: 512)
         options = unsafe try pluginOptions(
             table.pointee.options, count: table.pointee.option_count, of: what)
@@ -48,7 +53,9 @@ package final class CheckKind: @unchecked Sendable {
                     unsafe setup.size = UInt32(MemoryLayout<trivet_check_setup>.size)
                     unsafe setup.config = config
                     unsafe setup.pool = poolName
-                    return unsafe table.pointee.create(table, host.table, &setup, error)
+                    return unsafe build.call(.create) {
+                        unsafe table.pointee.create(table, host.table, &setup, error)
+                    }
                 }
             }
         }
@@ -153,9 +160,13 @@ package final class CheckInstance: @unchecked Sendable {
         self.place = place
         seenVersion = place.board.version
         table = NodeTable(board: place.board, pool: place.pool)
+        kind.build.instanceMade()
     }
 
-    deinit { unsafe kind.table.pointee.destroy(pointer) }
+    deinit {
+        kind.build.call(.destroy) { unsafe kind.table.pointee.destroy(pointer) }
+        kind.build.instanceGone()
+    }
 
     /// The question for a node, or nil if there is nothing to ask this time. A question that cannot
     /// be sent is logged, and none. `timeoutMs` is what the pool allows a probe.
@@ -174,7 +185,9 @@ package final class CheckInstance: @unchecked Sendable {
                     unsafe probe.target = root
                     unsafe probe.authority = address
                     let nodeTable = unsafe UnsafePointer(table.nodes + node)
-                    let asks = unsafe kind.table.pointee.probe(pointer, nodeTable, step, &probe)
+                    let asks = kind.build.call(.probe) {
+                        unsafe kind.table.pointee.probe(pointer, nodeTable, step, &probe)
+                    }
                     return asks ? unsafe ProbePlan(probe, timeoutMs: timeoutMs) : nil
                 }
             }
@@ -199,8 +212,10 @@ package final class CheckInstance: @unchecked Sendable {
         unsafe raw.state = TRIVET_UP
         unsafe raw.weight_percent = TRIVET_KEEP
         var answer = unsafe lent.reply
-        let round = unsafe kind.table.pointee.judge(
-            pointer, UnsafePointer(table.nodes + node), &answer, &raw)
+        let round = kind.build.call(.judge) {
+            unsafe kind.table.pointee.judge(
+                pointer, UnsafePointer(table.nodes + node), &answer, &raw)
+        }
         let verdict = unsafe Verdict(raw)
         host.endCall()
         withExtendedLifetime(lent) {}

@@ -81,11 +81,14 @@ package struct InstancePlace: Sendable {
     /// Mixed into the seed of the instance's random numbers; a simulation passes the same each
     /// time.
     package var entropy: UInt64
+    /// Of the process; nil: calls are measured for nobody.
+    package var gauges: CallGauges?
 
     package init(
         board: Board, pool: PoolRows, worker: Int, clock: WorkerClock, metrics: Metrics,
-        entropy: UInt64 = 0
+        entropy: UInt64 = 0, gauges: CallGauges? = nil
     ) {
+        self.gauges = gauges
         self.board = board
         self.pool = pool
         self.worker = worker

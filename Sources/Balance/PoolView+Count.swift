@@ -64,14 +64,18 @@ extension PoolView {
         unsafe result.pointee.bytes_sent = attempt.bytesSent
         unsafe result.pointee.bytes_received = attempt.bytesReceived
         for slot in unsafe 0..<state.pointee.slotCount {
-            guard let call = unsafe slots[slot].result else { continue }
+            guard let call = unsafe slots[slot].result, let tally = unsafe slots[slot].tally,
+                !tally.isFenced
+            else { continue }
             let picked =
                 unsafe slot == Int(attempt.strategy)
                 && attempt.generation &- slots[slot].since
                     <= state.pointee.generation &- slots[slot].since
             unsafe result.pointee.token = picked ? attempt.token : 0
             unsafe pool.pointee.ctx = slots[slot].ticket
+            let mark = unsafe gauge.begin(tally, .result, pool: state.pointee.number)
             unsafe call(slots[slot].instance, UnsafePointer(pool), UnsafePointer(result))
+            gauge.end(mark)
             unsafe pool.pointee.ctx = nil
         }
     }

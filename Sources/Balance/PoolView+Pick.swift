@@ -48,11 +48,16 @@ extension PoolView {
     package var lastPickSticks: Bool { unsafe state.pointee.sticks }
 
     private func ask(_ slot: Int) -> trivet_decision {
+        guard let pick = unsafe slots[slot].pick, let tally = unsafe slots[slot].tally,
+            !tally.isFenced
+        else { return TRIVET_PASS }
         unsafe answer.pointee = trivet_pick()
         unsafe answer.pointee.node = TRIVET_NO_NODE
         unsafe pool.pointee.ctx = slots[slot].ticket
-        let decision = unsafe slots[slot].pick(
+        let mark = unsafe gauge.begin(tally, .pick, pool: state.pointee.number)
+        let decision = unsafe pick(
             slots[slot].instance, UnsafePointer(pool), UnsafePointer(request), answer)
+        gauge.end(mark)
         unsafe pool.pointee.ctx = nil
         if unsafe answer.pointee.flags & TRIVET_PICK_STICK != 0 {
             unsafe state.pointee.sticks = true
@@ -161,6 +166,7 @@ extension PoolView {
     @inline(never)
     private func noteBadAnswer(_ slot: Int, _ node: UInt32, _ judgement: Judgement) {
         unsafe slots[slot].badAnswers &+= 1
+        unsafe slots[slot].tally?.countBadAnswer()
         let now = unsafe clock.pointee
         let total = unsafe slots[slot].badAnswers
         guard unsafe total == 1 || now &- slots[slot].badAnswersToldAt >= 10_000_000_000

@@ -20,12 +20,14 @@ package struct PoolView: ~Copyable {
 
     /// One strategy as a pick calls it.
     @unsafe struct Slot {
-        var instance: UnsafeMutableRawPointer
+        var instance: UnsafeMutableRawPointer?
         var pick:
-            @convention(c) (
-                UnsafeMutableRawPointer?, UnsafePointer<trivet_pool>?,
-                UnsafePointer<trivet_request>?, UnsafeMutablePointer<trivet_pick>?
-            ) -> trivet_decision
+            (
+                @convention(c) (
+                    UnsafeMutableRawPointer?, UnsafePointer<trivet_pool>?,
+                    UnsafePointer<trivet_request>?, UnsafeMutablePointer<trivet_pick>?
+                ) -> trivet_decision
+            )?
         var result:
             (
                 @convention(c) (
@@ -34,6 +36,9 @@ package struct PoolView: ~Copyable {
                 ) -> Void
             )?
         var ticket: UnsafeMutableRawPointer
+        /// Where this worker counts what calls into its build cost; its fence as well. Nil: the
+        /// slot is vacant, and passes.
+        var tally: BuildTally?
         /// Answers that were no legal node.
         var badAnswers: UInt64 = 0
         var badAnswersToldAt: UInt64 = 0
@@ -61,6 +66,8 @@ package struct PoolView: ~Copyable {
         var cursor: UInt32
         var slotCount: Int
         var workers: Int
+        /// The pool's, for crumbs.
+        var number: UInt32
         var generation: UInt32 = 0
         var seenVersion: UInt64
         var gatheredAt: UInt64 = 0
@@ -92,6 +99,10 @@ package struct PoolView: ~Copyable {
     package let place: InstancePlace
     private let table: NodeTable
     private let instances: Instances
+    let gauge: CallGauge
+    // Where the place has none: of this view alone.
+    private let gauges: CallGauges
+    private let vacant: Set<Int>
 
     /// Replaced one by one, without making the view's methods mutating. Nil: waits for `inherit`.
     private final class Instances {
@@ -100,14 +111,20 @@ package struct PoolView: ~Copyable {
     }
 
     /// `strategies`: instances made for this place, in the order of the configuration; nil where the
-    /// view that this one succeeds has one that goes on (`inherit`). May run on the loading thread;
-    /// the view is then handed to its worker.
-    package init(at place: InstancePlace, strategies: [StrategyInstance?]) {
+    /// view that this one succeeds has one that goes on (`inherit`), or where the slot is `vacant`,
+    /// since what it names is fenced. May run on the loading thread; the view is then handed to its
+    /// worker.
+    package init(
+        at place: InstancePlace, strategies: [StrategyInstance?], vacant: Set<Int> = []
+    ) {
+        self.vacant = vacant
         precondition(strategies.count <= Self.strategyLimit, "refused when the instances were made")
         self.place = place
         let seenVersion = place.board.version
         table = NodeTable(board: place.board, pool: place.pool)
         instances = Instances(strategies)
+        gauges = place.gauges ?? CallGauges(workers: place.board.workers)
+        gauge = gauges.gauge(.worker(place.worker))
         nodeCount = table.count
         unsafe nodes = table.nodes
         unsafe loads = table.loads
@@ -143,22 +160,25 @@ package struct PoolView: ~Copyable {
         unsafe state.initialize(
             to: State(
                 cursor: UInt32(truncatingIfNeeded: place.worker), slotCount: 0,
-                workers: place.board.workers, seenVersion: seenVersion))
-        if strategies.allSatisfy({ $0 != nil }) {
-            for (slot, instance) in strategies.enumerated() {
-                if let instance { install(instance, slot) }
-            }
+                workers: place.board.workers, number: UInt32(truncatingIfNeeded: place.pool.pool),
+                seenVersion: seenVersion))
+        let isWhole = strategies.indices.allSatisfy {
+            strategies[$0] != nil || vacant.contains($0)
+        }
+        if isWhole {
+            for (slot, instance) in strategies.enumerated() { install(instance, slot) }
             unsafe state.pointee.slotCount = strategies.count
         }
     }
 
-    private func install(_ instance: StrategyInstance, _ slot: Int) {
+    private func install(_ instance: StrategyInstance?, _ slot: Int) {
         let board = place.board
         let ticket = unsafe board.words.address(board.ticketWord(place.pool.pool, slot))
         unsafe (slots + slot).initialize(
             to: Slot(
-                instance: instance.pointer, pick: instance.kind.table.pointee.pick,
-                result: instance.kind.result, ticket: UnsafeMutableRawPointer(ticket),
+                instance: instance?.pointer, pick: instance?.kind.table.pointee.pick,
+                result: instance?.kind.result, ticket: UnsafeMutableRawPointer(ticket),
+                tally: instance?.kind.build.tally(.worker(place.worker)),
                 since: state.pointee.generation))
     }
 
@@ -199,7 +219,11 @@ package struct PoolView: ~Copyable {
         guard let instance = instance(slot), let describe = unsafe instance.kind.describe
         else { return nil }
         let sink = Sink(limit: 64 * 1024)
-        unsafe sink.collect { unsafe describe(instance.pointer, UnsafePointer(pool), $0) }
+        unsafe sink.collect { json in
+            instance.kind.build.call(.describe) {
+                unsafe describe(instance.pointer, UnsafePointer(pool), json)
+            }
+        }
         return sink.isOverfull ? nil : String(decoding: sink.bytes, as: UTF8.self)
     }
 
@@ -248,9 +272,11 @@ package struct PoolView: ~Copyable {
     private func tell(_ slot: Int, _ changed: UInt32) {
         guard let instance = instances.list[slot] else { return }
         let deep = TRIVET_CHANGED_NODES | TRIVET_CHANGED_WEIGHT | TRIVET_CHANGED_METADATA
-        if let update = unsafe instance.kind.update {
+        if let update = unsafe instance.kind.update, let tally = unsafe slots[slot].tally {
             unsafe pool.pointee.ctx = slots[slot].ticket
+            let mark = unsafe gauge.begin(tally, .update, pool: state.pointee.number)
             unsafe update(instance.pointer, UnsafePointer(pool), changed)
+            gauge.end(mark)
             unsafe pool.pointee.ctx = nil
         } else if changed & deep != 0 {
             unsafe slots[slot].isStale = true
@@ -298,7 +324,8 @@ package struct PoolView: ~Copyable {
     package func inherit(from old: borrowing PoolView) -> [StrategyInstance] {
         unsafe state.pointee = unsafe State(
             cursor: old.state.pointee.cursor, slotCount: instances.list.count,
-            workers: state.pointee.workers, generation: old.state.pointee.generation &+ 1,
+            workers: state.pointee.workers, number: state.pointee.number,
+            generation: old.state.pointee.generation &+ 1,
             seenVersion: state.pointee.seenVersion, rebuiltAt: old.state.pointee.rebuiltAt,
             fallbackPicks: old.state.pointee.fallbackPicks)
         let isSamePool = old.place.pool === place.pool
@@ -307,12 +334,17 @@ package struct PoolView: ~Copyable {
         for slot in instances.list.indices {
             let before = old.instance(slot)
             if let fresh = instances.list[slot] {
-                if let teacher = old.instances.list.first(where: { $0?.kind.name == fresh.kind.name }),
+                if let teacher = old.instances.list.first(where: {
+                    $0?.kind.name == fresh.kind.name
+                }),
                     let teacher
                 {
                     handOver(from: teacher, to: fresh, slot)
                 }
                 install(fresh, slot)
+                if let before { left.append(before) }
+            } else if vacant.contains(slot) {
+                install(nil, slot)
                 if let before { left.append(before) }
             } else if let before {
                 instances.list[slot] = before

@@ -10,11 +10,15 @@ package final class StrategyKind: @unchecked Sendable {
     package let summary: String
     package let options: [PluginOption]
     package let origin: PluginOrigin
+    /// The library that it is of, as the host watches over it.
+    package let build: Build
     let table: UnsafePointer<trivet_strategy>
     let stateVersion: UInt32
 
     /// Refuses a table that cannot be used, in one sentence without the file's name.
-    package init(table: UnsafePointer<trivet_strategy>, origin: PluginOrigin) throws(Refusal) {
+    package init(
+        table: UnsafePointer<trivet_strategy>, origin: PluginOrigin, build: Build? = nil
+    ) throws(Refusal) {
         // Up to the last function that must be there.
         let least =
             unsafe (MemoryLayout<trivet_strategy>.offset(of: \.pick) ?? 0)
@@ -32,6 +36,7 @@ package final class StrategyKind: @unchecked Sendable {
         unsafe self.table = unsafe table
         self.name = name
         self.origin = origin
+        self.build = build ?? Build(id: 0, origin: origin, generation: 0, workers: 16)
         summary = unsafe foreignText(table.pointee.summary, limit: 512)
         options = unsafe try pluginOptions(
             table.pointee.options, count: Int(table.pointee.option_count), of: what)
@@ -60,7 +65,9 @@ package final class StrategyKind: @unchecked Sendable {
                 unsafe setup.worker_count = UInt32(place.board.workers)
                 unsafe setup.config = config
                 unsafe setup.pool = UnsafePointer(nodes.pool)
-                return unsafe table.pointee.create(table, host.table, &setup, error)
+                return unsafe build.call(.create) {
+                    unsafe table.pointee.create(table, host.table, &setup, error)
+                }
             }
         }
         host.endCall()
@@ -144,15 +151,21 @@ package final class StrategyInstance: @unchecked Sendable {
         self.host = host
         self.slot = slot
         self.options = options
+        kind.build.instanceMade()
     }
 
-    deinit { unsafe kind.table.pointee.destroy(pointer) }
+    deinit {
+        kind.build.call(.destroy) { unsafe kind.table.pointee.destroy(pointer) }
+        kind.build.instanceGone()
+    }
 
     /// What it has learnt, for a successor; nil if it carries nothing over. [worker]
     func save(limit: Int) -> [UInt8]? {
         guard let save = unsafe kind.save else { return nil }
         let sink = Sink(limit: limit)
-        unsafe sink.collect { unsafe save(pointer, $0) }
+        unsafe sink.collect { state in
+            kind.build.call(.save) { unsafe save(pointer, state) }
+        }
         return sink.isOverfull ? nil : sink.bytes
     }
 
@@ -162,7 +175,7 @@ package final class StrategyInstance: @unchecked Sendable {
         let block = LentText(capacity: state.count)
         let lent = unsafe block.keep(state)
         defer { withExtendedLifetime(block) {} }
-        return unsafe load(pointer, pool, version, lent)
+        return kind.build.call(.load) { unsafe load(pointer, pool, version, lent) }
     }
 }
 

@@ -21,6 +21,10 @@ package struct Configuration: Sendable {
     package var workers: Int?
     /// Folders or `.so` files, as written.
     package var plugins: [Placed<String>] = []
+    /// How long one call into a plugin may take; 0: as long as it likes.
+    package var pluginsBudget: Nanoseconds = 5_000_000
+    /// Whether plugin files that change are taken over without being told.
+    package var pluginsWatch = false
     package var listeners: [Listener] = []
     /// In the order of the file. Their index here names them everywhere.
     package var pools: [Pool] = []

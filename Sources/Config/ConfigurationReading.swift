@@ -61,9 +61,10 @@ extension Reader {
                 root, "the configuration",
                 keys: [
                     "workers", "plugins", "listeners", "pools", "access_log", "pid_file",
-                    "drain_timeout", "user", "group", "admin", "log_level",
+                    "drain_timeout", "user", "group", "admin", "log_level", "plugins_budget",
+                    "plugins_watch",
                 ],
-                later: ["plugins_watch", "profile", "session", "tls"])
+                later: ["profile", "session", "tls"])
         else { return result }
 
         result.workers = integer(fields, "workers", 1...256)
@@ -72,6 +73,10 @@ extension Reader {
                 result.plugins.append(Placed(path, at: node.place))
             }
         }
+        if let budget = durationOrOff(fields, "plugins_budget") {
+            result.pluginsBudget = budget ?? 0
+        }
+        if let watches = boolean(fields, "plugins_watch") { result.pluginsWatch = watches }
         result.accessLog = accessLog(fields)
         result.pidFile = placedText(fields, "pid_file")
         result.user = placedText(fields, "user")

@@ -142,6 +142,13 @@ struct Reader {
         return duration(node, "\"\(key)\" in \(fields.what)", least: least, orOff: false)
     }
 
+    mutating func boolean(_ fields: Fields, _ key: String) -> Bool? {
+        guard let node = fields[key] else { return nil }
+        if case .bool(let value) = node.kind { return value }
+        mismatch(node, "\"\(key)\" in \(fields.what)", "true or false")
+        return nil
+    }
+
     /// Nil if the key is not there; `.some(nil)` for "off".
     mutating func durationOrOff(_ fields: Fields, _ key: String) -> Nanoseconds?? {
         guard let node = fields[key] else { return nil }

@@ -7,9 +7,12 @@ package struct Catalogue: Sendable {
     package let libraries: [Library]
     package let strategies: [String: StrategyKind]
     package let checks: [String: CheckKind]
+    /// Names that only fenced builds offer: a pool does without them.
+    package let fenced: [FencedFile]
 
     /// Names are unique over all files: the trial has seen to it, and it is checked again here.
-    package init(libraries: [Library]) throws(Refusal) {
+    package init(libraries: [Library], fenced: [FencedFile] = []) throws(Refusal) {
+        self.fenced = fenced
         var strategies: [String: StrategyKind] = [:]
         var checks: [String: CheckKind] = [:]
         for library in libraries {
@@ -38,7 +41,29 @@ package struct Catalogue: Sendable {
         Catalogue()
     }
 
+    /// The fence because of which nobody offers this, if that is why.
+    package func fence(_ kind: OfferKind, _ name: String) -> Fence? {
+        fenced.first { file in
+            file.offers.contains { $0.kind == kind && $0.name == name }
+        }?.fence
+    }
+
+    /// The same without a library: another in its place, or what it offered fenced.
+    package func replacing(
+        _ old: Library, with other: Library?, fence: Fence
+    ) throws(Refusal) -> Catalogue {
+        var libraries = libraries.filter { $0.copy != old.copy }
+        var fenced = fenced
+        if let other {
+            libraries.append(other)
+        } else {
+            fenced.append(FencedFile(fence: fence, offers: old.facts.offers))
+        }
+        return try Catalogue(libraries: libraries, fenced: fenced)
+    }
+
     private init() {
+        fenced = []
         libraries = []
         strategies = [:]
         checks = [:]

@@ -10,10 +10,11 @@ import Glibc
 /// One mapped plugin and what it offers. Lives for ever, as its library does.
 package struct Library: Sendable {
     package let origin: PluginOrigin
-    /// The build: which content it was loaded from.
-    package let build: BuildID
+    /// The build that it is of, as the host watches over it.
+    package let build: Build
     /// Its private copy, which stays for as long as it is mapped.
     package let copy: String
+    private let retireCall: (@convention(c) () -> Void)?
     package let strategies: [StrategyKind]
     package let checks: [CheckKind]
 
@@ -21,7 +22,23 @@ package struct Library: Sendable {
     private static let tableLimit = 1024
 
     /// Maps `path`. `file` is how the operator knows it; every refusal begins with it.
-    static func load(path: String, file: String, build: BuildID) throws(Refusal) -> Library {
+    static func load(path: String, file: String, content: Content) throws(Refusal) -> Library {
+        try CallGauge.loading(build: content.build) { () throws(Refusal) -> Library in
+            try loadHere(path: path, file: file, content: content)
+        }
+    }
+
+    /// Which build a library is of, in which generation of plugins it is loaded, and for how many
+    /// workers.
+    package struct Content: Sendable {
+        package var build: UInt64
+        package var generation = 0
+        package var workers = 1
+    }
+
+    private static func loadHere(
+        path: String, file: String, content: Content
+    ) throws(Refusal) -> Library {
         guard let handle = unsafe dlopen(path, RTLD_NOW | RTLD_LOCAL) else {
             let words = unsafe dlerror().map { unsafe String(cString: $0) } ?? "no reason given"
             throw Refusal("\(file) \(explain(words, path: path))")
@@ -43,16 +60,15 @@ package struct Library: Sendable {
             throw Refusal("\(file) refuses: \(sentence.isEmpty ? "it does not say why" : sentence)")
         }
         do throws(Refusal) {
-            return unsafe try Library(table: table, file: file, build: build, copy: path)
+            return unsafe try Library(table: table, file: file, content: content, copy: path)
         } catch {
             throw Refusal("\(file) is unusable: \(error.sentence)")
         }
     }
 
     private init(
-        table: UnsafePointer<trivet_plugin>, file: String, build: BuildID, copy: String
+        table: UnsafePointer<trivet_plugin>, file: String, content: Content, copy: String
     ) throws(Refusal) {
-        self.build = build
         self.copy = copy
         let least =
             unsafe (MemoryLayout<trivet_plugin>.offset(of: \.checks) ?? 0)
@@ -62,12 +78,15 @@ package struct Library: Sendable {
             throw Refusal("its table says it has \(size) bytes, where at least \(least) are needed")
         }
         let origin = unsafe PluginOrigin(file: file, table: table)
+        build = Build(
+            id: content.build, origin: origin, generation: content.generation,
+            workers: content.workers)
         var strategies: [StrategyKind] = []
         var checks: [CheckKind] = []
         if let list = unsafe table.pointee.strategies {
             var index = 0
             while let entry = unsafe list[index] {
-                let kind = unsafe try StrategyKind(table: entry, origin: origin)
+                let kind = unsafe try StrategyKind(table: entry, origin: origin, build: build)
                 guard !strategies.contains(where: { $0.name == kind.name }) else {
                     throw Refusal("it offers strategy \"\(kind.name)\" twice")
                 }
@@ -81,7 +100,7 @@ package struct Library: Sendable {
         if let list = unsafe table.pointee.checks {
             var index = 0
             while let entry = unsafe list[index] {
-                let kind = unsafe try CheckKind(table: entry, origin: origin)
+                let kind = unsafe try CheckKind(table: entry, origin: origin, build: build)
                 guard !checks.contains(where: { $0.name == kind.name }) else {
                     throw Refusal("it offers check \"\(kind.name)\" twice")
                 }
@@ -98,6 +117,29 @@ package struct Library: Sendable {
         self.origin = origin
         self.strategies = strategies
         self.checks = checks
+        let end =
+            unsafe (MemoryLayout<trivet_plugin>.offset(of: \.retire) ?? 0)
+            + MemoryLayout<UnsafeRawPointer>.size
+        retireCall = unsafe size >= end ? table.pointee.retire : nil
+    }
+
+    /// Tells the library that nothing of it is used any more. Once, after its last instance. [loader]
+    package func retire() {
+        guard let retireCall else { return }
+        build.call(.retire) { retireCall() }
+    }
+
+    /// What the next process would need of it.
+    package var facts: BuildFacts {
+        let strategies = strategies.map {
+            PluginOffer(kind: .strategy, name: $0.name, summary: $0.summary, options: $0.options)
+        }
+        let checks = checks.map {
+            PluginOffer(kind: .check, name: $0.name, summary: $0.summary, options: $0.options)
+        }
+        return BuildFacts(
+            build: build.id, file: origin.file, label: build.label, copy: copy,
+            offers: strategies + checks)
     }
 
     /// What dlopen complains about, in our words. It writes "PATH: undefined symbol: NAME", or

@@ -13,6 +13,9 @@ package struct TrialReport: Sendable {
     /// Uses whose `create` refuses, or that no longer answer.
     package var useRefusals: [Refusal] = []
 
+    /// Files whose build is fenced and that no earlier one stands in for.
+    package var fenced: [FencedFile] = []
+
     /// Private copies of the files in `listings`, with what build each is.
     fileprivate var copies: [String: PluginCopy] = [:]
 
@@ -28,10 +31,17 @@ package struct TrialReport: Sendable {
     }
 }
 
+/// A file that is left out.
+package struct FencedFile: Equatable, Sendable {
+    package var fence: Fence
+    /// What it offered, and what nobody offers now.
+    package var offers: [PluginOffer]
+}
+
 /// The content of a file as it was read.
 struct PluginCopy: Equatable, Sendable {
     var path: String
-    var build: BuildID
+    var build: UInt64
     /// A library that serves already was loaded from it.
     var isLoaded: Bool
 }
@@ -45,12 +55,18 @@ package struct PluginLoader: Sendable {
     package var limitMs: Int
     /// What serves now: of a file that holds the same build, nothing is loaded again.
     package var serving: Catalogue
+    /// Builds that are not to be loaded, and what may serve in their place.
+    package var fenced: FenceList
+    /// Of the libraries that are loaded: for their counters and for people.
+    package var generation = 0
+    package var workers = 1
 
     /// `files`: see PluginFile.bundled and .named. One that two paths lead to is taken once.
     package init(
         files: [PluginFile], trialProgram: String = "/proc/self/exe", limitMs: Int = 5000,
-        serving: Catalogue = .empty
+        serving: Catalogue = .empty, fenced: FenceList = FenceList()
     ) {
+        self.fenced = fenced
         self.serving = serving
         self.files = PluginFile.unique(files)
         self.trialProgram = trialProgram
@@ -83,7 +99,7 @@ package struct PluginLoader: Sendable {
                 } catch {
                     throw Refusal("\(file.path) \(error.sentence)")
                 }
-                left.append((file, try copy(bytes, of: file)))
+                if let copy = try copy(bytes, of: file, &report) { left.append((file, copy)) }
             } catch {
                 report.fileRefusals.append(error)
             }
@@ -125,12 +141,22 @@ package struct PluginLoader: Sendable {
                 if isUsed { libraries.append(present) }
             } else if isUsed {
                 libraries.append(
-                    try Library.load(path: copy.path, file: listing.file, build: copy.build))
+                    try Library.load(
+                        path: copy.path, file: listing.file,
+                        content: .init(
+                            build: copy.build, generation: generation, workers: workers)))
             } else {
                 copy.discard()
             }
         }
-        return try Catalogue(libraries: libraries)
+        return try Catalogue(libraries: libraries, fenced: report.fenced)
+    }
+
+    /// Loads a build that has served before, from its copy: it has been tried, and has served.
+    package func load(earlier facts: BuildFacts) throws(Refusal) -> Library {
+        try Library.load(
+            path: facts.copy, file: facts.file,
+            content: .init(build: facts.build, generation: generation, workers: workers))
     }
 
     /// Drops what was copied for a trial that comes to nothing.
@@ -139,15 +165,30 @@ package struct PluginLoader: Sendable {
     }
 
     /// A private copy of what a file holds; that of the library that serves, if it holds the same.
-    private func copy(_ bytes: [UInt8], of file: PluginFile) throws(Refusal) -> PluginCopy {
-        let build = BuildID(of: bytes)
-        if let present = serving.libraries.first(where: {
-            $0.origin.file == file.path && $0.build == build
-        }) {
+    /// Of a fenced build, that of the one before it; nil: there is none.
+    private func copy(
+        _ content: [UInt8], of file: PluginFile, _ report: inout TrialReport
+    ) throws(Refusal) -> PluginCopy? {
+        var bytes = content
+        var build = buildNumber(of: bytes)
+        if let fence = fenced.fence(of: build) {
+            guard let earlier = fenced.earlier(of: file.path) else {
+                report.fenced.append(
+                    FencedFile(fence: fence, offers: fenced.facts(of: build)?.offers ?? []))
+                return nil
+            }
+            build = earlier.build
+            if library(of: file, build) == nil { bytes = try Files.read(earlier.copy) }
+        }
+        if let present = library(of: file, build) {
             return PluginCopy(path: present.copy, build: build, isLoaded: true)
         }
         let path = try PrivateFolder.keep(bytes, name: Files.name(of: file.path))
         return PluginCopy(path: path, build: build, isLoaded: false)
+    }
+
+    private func library(of file: PluginFile, _ build: UInt64) -> Library? {
+        serving.libraries.first { $0.origin.file == file.path && $0.build.id == build }
     }
 
     private func library(_ copy: PluginCopy) -> Library? {

@@ -1,6 +1,7 @@
-// Where the private copies of plugins lie: a folder of this process alone, in which no name is ever
-// used twice, since dlopen takes a name it has seen for the library it has. Removed when the
-// process exits; what a crashed one left is swept by the next.
+// Where the private copies of plugins lie: a folder in which no name is ever used twice, since dlopen
+// takes a name it has seen for the library it has. It is this process's own, and removed when that
+// exits, or it is lent by a supervisor, in whose care copies outlive a balancer that crashes. What
+// somebody who crashed left behind is swept by the next.
 
 import Balance
 import CLinux
@@ -8,10 +9,11 @@ import Glibc
 import Synchronization
 
 /// The one folder of the process, made when it is first needed.
-enum PrivateFolder {
+package enum PrivateFolder {
     private struct Folder: Sendable {
         var path: String
-        /// Holds a lock on the folder: who can take it knows that the owner is dead.
+        /// Holds a lock on the folder: who can take it knows that the owner is dead. -1: it is
+        /// somebody else's.
         var lock: Int32
         var files: [String] = []
         var count = 0
@@ -27,7 +29,7 @@ enum PrivateFolder {
             var present: Folder
             if let folder { present = folder } else { present = try make() }
             present.count += 1
-            let path = "\(present.path)/\(present.count)-\(name)"
+            let path = "\(present.path)/\(getpid())-\(present.count)-\(name)"
             present.files.append(path)
             folder = present
             return path
@@ -45,11 +47,46 @@ enum PrivateFolder {
         }
     }
 
+    /// Makes the folder, for this process and those that it lends it to; its path. `owner`: whose it
+    /// is to be, if this is root. [supervisor]
+    package static func lend(to owner: uid_t?) throws(Refusal) -> String {
+        let path = try folder.withLock { (folder) throws(Refusal) -> String in
+            if let folder { return folder.path }
+            let present = try make()
+            folder = present
+            return present.path
+        }
+        if let owner, geteuid() == 0, unsafe chown(path, owner, gid_t.max) != 0 {
+            throw Refusal("the folder \(path) cannot be given away: \(systemWords(errno))")
+        }
+        return path
+    }
+
+    /// Copies go into this folder, which is somebody else's to remove. Before the first of them.
+    package static func borrow(_ path: String) {
+        folder.withLock { folder in
+            if folder == nil { folder = Folder(path: path, lock: -1) }
+        }
+    }
+
+    /// Removes what a process that is dead has left, but for `kept`. [supervisor]
+    package static func sweep(process: pid_t, keeping kept: Set<String>) {
+        folder.withLock { folder in
+            guard let present = folder else { return }
+            for name in Files.names(in: present.path) ?? [] where name.hasPrefix("\(process)-") {
+                let path = "\(present.path)/\(name)"
+                if !kept.contains(path) { unsafe unlink(path) }
+            }
+        }
+    }
+
     /// Removes folder and copies. What is mapped stays mapped.
     static func remove() {
         folder.withLock { folder in
-            guard let present = folder else { return }
-            for file in present.files { unsafe unlink(file) }
+            guard let present = folder, present.lock >= 0 else { return }
+            for name in Files.names(in: present.path) ?? [] {
+                unsafe unlink("\(present.path)/\(name)")
+            }
             unsafe rmdir(present.path)
             close(present.lock)
             folder = nil

@@ -106,14 +106,7 @@ enum TrialWord: Equatable {
                 writer.add(text)
             }
             writer.add(String(listing.offers.count))
-            for offer in listing.offers {
-                for text in [offer.kind.rawValue, offer.name, offer.summary] { writer.add(text) }
-                writer.add(String(offer.options.count))
-                for option in offer.options {
-                    writer.add(option.name)
-                    writer.add(option.summary)
-                }
-            }
+            for offer in listing.offers { offer.write(to: &writer) }
         case .refusesFile(let file, let sentence):
             for text in ["file", String(file), sentence] { writer.add(text) }
         case .refusesUse(let sentence):
@@ -151,15 +144,7 @@ enum TrialWord: Equatable {
                 file: files[file].path, isBundled: files[file].isBundled, plugin: text,
                 version: version, offers: [])
             for _ in 0..<max(0, count) {
-                guard let kind = reader.next().flatMap({ OfferKind(rawValue: $0) }),
-                    let name = reader.next(), let summary = reader.next(),
-                    let options = reader.next().flatMap({ Int($0) })
-                else { return nil }
-                var offer = PluginOffer(kind: kind, name: name, summary: summary, options: [])
-                for _ in 0..<max(0, options) {
-                    guard let name = reader.next(), let summary = reader.next() else { return nil }
-                    offer.options.append(PluginOption(name: name, summary: summary))
-                }
+                guard let offer = PluginOffer(&reader) else { return nil }
                 listing.offers.append(offer)
             }
             return .listing(file: file, listing)

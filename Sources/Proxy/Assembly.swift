@@ -38,7 +38,8 @@ package struct ListenerSockets: Sendable {
 struct Assembly {
     /// A strategy in one place of a pool's list.
     struct Chosen {
-        var kind: StrategyKind
+        /// Nil: every build that offers it is fenced, and the next one decides.
+        var kind: StrategyKind?
         var options: String
     }
 
@@ -156,7 +157,7 @@ extension Assembly {
         guard let before, slot < before.count, before[slot].kind === chosen.kind,
             before[slot].options == chosen.options
         else { return false }
-        return rows === oldRows || chosen.kind.canFollow
+        return rows === oldRows || chosen.kind?.canFollow ?? true
     }
 
     private func state(
@@ -165,7 +166,8 @@ extension Assembly {
     ) throws(Refusal) -> (PoolState, ProbedPool) {
         var strategies: [Chosen] = []
         for choice in pool.strategies {
-            guard let kind = catalogue.strategies[choice.name] else {
+            let kind = catalogue.strategies[choice.name]
+            guard kind != nil || catalogue.fence(.strategy, choice.name) != nil else {
                 throw Refusal(
                     "pool \(pool.name) wants strategy \(choice.name), which no plugin offers")
             }
@@ -173,7 +175,9 @@ extension Assembly {
         }
         var state = PoolState(rows: rows, strategies: strategies)
         guard let health = pool.health else { return (state, ProbedPool(rows, check: nil)) }
-        guard let kind = catalogue.checks[health.check.name] else {
+        let own = catalogue.checks[health.check.name]
+        let standIn = catalogue.fence(.check, health.check.name) == nil ? nil : CheckKind.connect
+        guard let kind = own ?? standIn else {
             throw Refusal(
                 "pool \(pool.name) wants check \(health.check.name), which no plugin offers")
         }
@@ -185,7 +189,8 @@ extension Assembly {
         } else {
             let place = InstancePlace(
                 board: shared.board, pool: rows, worker: 0, clock: checkClock,
-                metrics: shared.metrics, entropy: shared.entropy &+ number)
+                metrics: shared.metrics, entropy: shared.entropy &+ number,
+                gauges: shared.gauges)
             state.check = try kind.make(at: place, options: state.checkOptions)
         }
         return (
@@ -201,15 +206,18 @@ extension Assembly {
     ) throws(Refusal) -> PreparedView {
         let place = InstancePlace(
             board: shared.board, pool: state.rows, worker: worker, clock: shared.clocks[worker],
-            metrics: shared.metrics, entropy: shared.entropy &+ number)
+            metrics: shared.metrics, entropy: shared.entropy &+ number,
+                gauges: shared.gauges)
         var instances: [StrategyInstance?] = []
+        var vacant: Set<Int> = []
         for (slot, chosen) in state.strategies.enumerated() {
+            if chosen.kind == nil { vacant.insert(slot) }
             instances.append(
                 fresh.contains(slot)
-                    ? try chosen.kind.make(at: place, slot: slot, options: chosen.options) : nil)
+                    ? try chosen.kind?.make(at: place, slot: slot, options: chosen.options) : nil)
         }
         return PreparedView(
-            PoolView(at: place, strategies: instances), place: state.rows.pool)
+            PoolView(at: place, strategies: instances, vacant: vacant), place: state.rows.pool)
     }
 
     // MARK: Listeners

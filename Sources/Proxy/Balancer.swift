@@ -11,35 +11,65 @@ import Synchronization
 /// Started and waited for by one thread; told to drain or stop by any; reloaded by its loader's.
 package final class Balancer: @unchecked Sendable {
     private let shared: WorkerShared
+    // Outlives all threads that are measured.
+    private let watch: Watch
     private let loader: Loader
     private var threads: [Thread] = []
     private let first: Generation
+
+    /// What watches over calls into plugins; made before the first library is loaded.
+    package final class Watch: Sendable {
+        package let gauges: CallGauges
+        let inbox: LoaderInbox
+
+        /// `page`: shared with the supervisor, or nil.
+        package init(
+            workers: Int, page: CrumbPage?, budget: Nanoseconds
+        ) throws(SystemError) {
+            let inbox = try LoaderInbox()
+            self.inbox = inbox
+            gauges = CallGauges(workers: workers, page: page, budget: budget) { build in
+                inbox.put(.fenced(build))
+            }
+        }
+    }
 
     /// Makes every instance of every plugin in use, and nothing that runs yet.
     ///
     /// - Parameters:
     ///   - sockets: of each listener, in the file's order; the balancer owns them from here on.
     ///   - accessLog: a descriptor to append to, or -1.
+    ///   - fences: what the catalogue was loaded under.
+    ///   - onRecord: told on the loader's thread of every change of builds and fences.
     package init(
-        configuration: Configuration, catalogue: Catalogue, sockets: [ListenerSockets],
-        board: Board, accessLog: Int32
+        configuration: Configuration, catalogue: Catalogue, fences: FenceList = FenceList(),
+        sockets: [ListenerSockets], board: Board, accessLog: Int32, watch: Watch,
+        onRecord: @escaping @Sendable (PluginRecord) -> Void = { _ in }
     ) throws(Refusal) {
         var wakeups: [Wakeup] = []
-        let inbox: LoaderInbox
         do throws(SystemError) {
             for _ in 0..<board.workers { wakeups.append(try Wakeup()) }
-            inbox = try LoaderInbox()
         } catch {
             throw Refusal("the workers cannot be made: \(error)")
         }
         shared = WorkerShared(
             board: board, addresses: AddressBook(), metrics: Metrics(), entropy: wallNow(),
             clocks: (0..<board.workers).map { _ in WorkerClock(monotonicNow()) },
-            wakeups: wakeups, inbox: inbox)
+            wakeups: wakeups, inbox: watch.inbox, gauges: watch.gauges)
+        self.watch = watch
         (loader, first) = try Loader.begin(
-            shared, configuration: configuration, catalogue: catalogue, sockets: sockets,
-            accessLog: accessLog)
+            shared, configuration: configuration, catalogue: catalogue, fences: fences,
+            sockets: sockets, accessLog: accessLog, onRecord: onRecord)
     }
+
+    /// What serves now. [loader]
+    package var catalogue: Catalogue { loader.catalogue }
+    /// Who is fenced now. [loader]
+    package var fences: FenceList { loader.fences }
+    /// Counts up with each reload. [loader]
+    package var generation: Int { loader.generation }
+    /// Of what serves now; before `start`, or on the loader.
+    package var record: PluginRecord { loader.record }
 
     /// Starts to probe, waits for the first verdicts (at most the longest probe timeout), then lets
     /// the workers accept.
@@ -58,6 +88,8 @@ package final class Balancer: @unchecked Sendable {
         do throws(SystemError) {
             threads.append(
                 try Thread("worker \(index)") {
+                    shared.gauges.attach(.worker(index))
+                    defer { shared.gauges.detach(.worker(index)) }
                     var worker = Worker(shared, index: index, generation, handover.take())
                     if worker.watch() {
                         worker.run()

@@ -17,7 +17,17 @@ final class Loader: @unchecked Sendable {
     private var nodeNames: NodeNames
     private var named: [NodeAddress] = []
     private var assembly: Assembly
-    private var catalogue: Catalogue
+    private var configuration: Configuration
+    /// Keys of the listeners, in the configuration's order.
+    private var listenerKeys: [String]
+    /// What serves. [loader]
+    private(set) var catalogue: Catalogue
+    /// Who is fenced, and who may stand in. [loader]
+    private(set) var fences: FenceList
+    /// Loaded, but not in use: may be gone back to, or waits to be told that it is over.
+    private var standby: [Library] = []
+    /// Told of every change of builds and fences.
+    private let onRecord: @Sendable (PluginRecord) -> Void
     private var thread: Thread?
     private var hasLeft: [Bool]
     /// The last generation that each worker has taken over.
@@ -36,21 +46,29 @@ final class Loader: @unchecked Sendable {
     /// The first generation, for workers that do not run yet.
     static func begin(
         _ shared: WorkerShared, configuration: Configuration, catalogue: Catalogue,
-        sockets: [ListenerSockets], accessLog: Int32
+        fences: FenceList, sockets: [ListenerSockets], accessLog: Int32,
+        onRecord: @escaping @Sendable (PluginRecord) -> Void
     ) throws(Refusal) -> (Loader, Generation) {
         let checkClock = WorkerClock(monotonicNow())
         let next = try Assembly().next(
             configuration, catalogue, sockets: sockets, accessLog: accessLog, shared,
             checkClock: checkClock)
         shared.board.commit(next.rows)
-        let loader = try Loader(shared, configuration, catalogue, next, checkClock)
+        let loader = try Loader(
+            shared, configuration, catalogue, fences, next, checkClock, sockets.map(\.key),
+            onRecord)
         return (loader, next.generation)
     }
 
     private init(
         _ shared: WorkerShared, _ configuration: Configuration, _ catalogue: Catalogue,
-        _ next: Assembly.Next, _ checkClock: WorkerClock
+        _ fences: FenceList, _ next: Assembly.Next, _ checkClock: WorkerClock,
+        _ listenerKeys: [String], _ onRecord: @escaping @Sendable (PluginRecord) -> Void
     ) throws(Refusal) {
+        self.configuration = configuration
+        self.fences = fences
+        self.listenerKeys = listenerKeys
+        self.onRecord = onRecord
         self.shared = shared
         self.catalogue = catalogue
         self.checkClock = checkClock
@@ -62,7 +80,7 @@ final class Loader: @unchecked Sendable {
         do throws(SystemError) {
             prober = try Prober(
                 board: shared.board, pools: next.probed, addresses: shared.addresses,
-                clock: checkClock
+                clock: checkClock, gauges: shared.gauges
             ) { [wakeups = shared.wakeups] in
                 for wakeup in wakeups { wakeup.signal() }
             }
@@ -123,9 +141,12 @@ final class Loader: @unchecked Sendable {
     }
 
     private func run() {
+        shared.gauges.attach(.loader)
         while !isOver {
             for message in next() { take(message) }
+            retire()
         }
+        shared.gauges.detach(.loader)
     }
 
     /// Waits for messages.
@@ -156,6 +177,7 @@ final class Loader: @unchecked Sendable {
         case .returned: break
         case .stale(let worker, let place, let slot, let old):
             makeAnew(worker: worker, place: place, slot: slot, old)
+        case .fenced(let build): fence(build)
         case .job(let work): work()
         case .end: isOver = true
         }
@@ -164,11 +186,13 @@ final class Loader: @unchecked Sendable {
     /// A strategy without `update` gets an instance that knows the pool as it is now.
     private func makeAnew(worker: Int, place: Int, slot: Int, _ old: StrategyInstance) {
         guard let state = assembly.pools.values.first(where: { $0.rows.pool == place }),
-            slot < state.strategies.count, state.strategies[slot].kind === old.kind
+            slot < state.strategies.count, state.strategies[slot].kind === old.kind,
+            !old.kind.build.isFenced
         else { return }
         let at = InstancePlace(
             board: shared.board, pool: state.rows, worker: worker, clock: shared.clocks[worker],
-            metrics: shared.metrics, entropy: shared.entropy &+ wallNow())
+            metrics: shared.metrics, entropy: shared.entropy &+ wallNow(),
+            gauges: shared.gauges)
         do throws(Refusal) {
             let fresh = try old.kind.make(at: at, slot: slot, options: old.options)
             shared.deliver(.instance(fresh, place: place, slot: slot, old: old), to: worker)
@@ -183,6 +207,16 @@ final class Loader: @unchecked Sendable {
         _ configuration: Configuration, _ catalogue: Catalogue, sockets: [ListenerSockets],
         accessLog: Int32
     ) throws(Refusal) -> String {
+        let changes = try swap(configuration, catalogue, sockets, accessLog)
+        shared.gauges.setBudget(configuration.pluginsBudget)
+        remember(catalogue)
+        return changes.description
+    }
+
+    private func swap(
+        _ configuration: Configuration, _ catalogue: Catalogue, _ sockets: [ListenerSockets],
+        _ accessLog: Int32
+    ) throws(Refusal) -> Assembly.Changes {
         let next: Assembly.Next
         do throws(Refusal) {
             next = try assembly.next(
@@ -207,8 +241,89 @@ final class Loader: @unchecked Sendable {
         if oldLog >= 0 && oldLog != accessLog { IO.close(oldLog) }
         shared.addresses.forget(shared.board.sweep())
         assembly = next.assembly
-        self.catalogue = catalogue
-        return next.changes.description
+        self.configuration = configuration
+        listenerKeys = sockets.map(\.key)
+        return next.changes
+    }
+
+    /// These are the libraries from now on. One that another build of its file has replaced stands
+    /// by, and so does its copy.
+    private func remember(_ next: Catalogue) {
+        let before = catalogue
+        catalogue = next
+        for library in before.libraries
+        where !next.libraries.contains(where: { $0.copy == library.copy }) {
+            standby.append(library)
+            let isReplaced = next.libraries.contains { $0.origin.file == library.origin.file }
+            guard isReplaced, !library.build.isFenced else { continue }
+            // One earlier build of a file is enough to go back to, beside the fenced ones.
+            let others = fences.earlier.filter {
+                $0.file != library.origin.file || fences.fence(of: $0.build) != nil
+            }
+            fences.earlier = [library.facts] + others
+        }
+        onRecord(record)
+    }
+
+    var generation: Int { Int(assembly.number) }
+
+    var record: PluginRecord {
+        PluginRecord(list: fences, serving: catalogue.libraries.map(\.facts))
+    }
+
+    /// Tells libraries that nobody uses any more, and that nobody will go back to, that it is over.
+    private func retire() {
+        standby.removeAll { library in
+            let mayReturn = fences.earlier.contains { $0.copy == library.copy }
+            guard library.build.liveInstances == 0, !mayReturn else { return false }
+            library.retire()
+            return true
+        }
+    }
+
+    // MARK: Fences
+
+    /// A build has been fenced at run time: the build before it serves in its place, or else the next
+    /// strategy of each pool does, and a TCP connect for a check.
+    private func fence(_ build: Build) {
+        guard let library = catalogue.libraries.first(where: { $0.build === build }) else { return }
+        let fence = Fence(
+            build: build.id, file: library.origin.file, reason: build.fenceReason ?? "")
+        var record = record
+        record.fence(build.id, reason: fence.reason)
+        fences = record.list
+        let sockets = listenerKeys.map { ListenerSockets(key: $0, fds: nil) }
+        if let earlier = fences.earlier(of: library.origin.file), earlier.build != build.id {
+            do throws(Refusal) {
+                let standIn = try self.library(earlier)
+                let next = try catalogue.replacing(library, with: standIn, fence: fence)
+                _ = try swap(configuration, next, sockets, assembly.accessLog)
+                Log.error("\(standIn.build.label) serves in its place")
+                standby.removeAll { $0.copy == standIn.copy }
+                remember(next)
+                return
+            } catch {
+                Log.error("the build before \(build.label) cannot serve: \(error.sentence)")
+            }
+        }
+        do throws(Refusal) {
+            let next = try catalogue.replacing(library, with: nil, fence: fence)
+            _ = try swap(configuration, next, sockets, assembly.accessLog)
+            Log.error("no earlier build of \(library.origin.file) is there: its pools do without it")
+            remember(next)
+        } catch {
+            Log.error("pools cannot do without \(build.label): \(error.sentence)")
+            onRecord(self.record)
+        }
+    }
+
+    /// A build that is to serve again: still here, or loaded anew after a restart.
+    private func library(_ facts: BuildFacts) throws(Refusal) -> Library {
+        if let present = standby.first(where: { $0.copy == facts.copy }) { return present }
+        var loader = PluginLoader(files: [])
+        loader.generation = Int(assembly.number) + 1
+        loader.workers = shared.clocks.count
+        return try loader.load(earlier: facts)
     }
 
     /// Names are looked up for the nodes that there are now. The old look-ups end first: what they
@@ -236,7 +351,7 @@ final class Loader: @unchecked Sendable {
             for message in shared.inbox.take() {
                 switch message {
                 case .passed, .left, .returned: take(message)
-                case .stale, .job, .end: postponed.append(message)
+                case .stale, .fenced, .job, .end: postponed.append(message)
                 }
             }
         }

@@ -68,7 +68,7 @@ extension Worker {
         while settings.count <= place {
             let empty = InstancePlace(
                 board: shared.board, pool: .none, worker: index, clock: clock,
-                metrics: shared.metrics, entropy: shared.entropy)
+                metrics: shared.metrics, entropy: shared.entropy, gauges: shared.gauges)
             // A slab gives its slots in order: a pool's place is its index.
             _ = pools.insert(PoolView(at: empty, strategies: []))
             settings.append(.none)
@@ -111,7 +111,7 @@ extension Worker {
         let left = pools[UInt32(place)].dismiss()
         let empty = InstancePlace(
             board: shared.board, pool: .none, worker: index, clock: clock,
-            metrics: shared.metrics, entropy: shared.entropy)
+            metrics: shared.metrics, entropy: shared.entropy, gauges: shared.gauges)
         pools[UInt32(place)] = PoolView(at: empty, strategies: [])
         for i in 0..<UInt32(exchanges.capacity) where exchanges.isLive(index: i) {
             if exchanges[i].pool == UInt16(place) { exchanges[i].isOrphan = true }

@@ -31,6 +31,7 @@ final class WorkerShared: @unchecked Sendable {
     let board: Board
     let addresses: AddressBook
     let metrics: Metrics
+    let gauges: CallGauges
     let orders = Orders()
     let entropy: UInt64
     let clocks: [WorkerClock]
@@ -42,8 +43,9 @@ final class WorkerShared: @unchecked Sendable {
 
     init(
         board: Board, addresses: AddressBook, metrics: Metrics, entropy: UInt64,
-        clocks: [WorkerClock], wakeups: [Wakeup], inbox: LoaderInbox
+        clocks: [WorkerClock], wakeups: [Wakeup], inbox: LoaderInbox, gauges: CallGauges
     ) {
+        self.gauges = gauges
         self.board = board
         self.addresses = addresses
         self.metrics = metrics
@@ -71,6 +73,8 @@ final class LoaderInbox: Sendable {
         case returned([StrategyInstance])
         /// A strategy without `update` has missed a change: it wants an instance made anew.
         case stale(worker: Int, place: Int, slot: Int, StrategyInstance)
+        /// A build is fenced: its pools go to another.
+        case fenced(Build)
         case job(@Sendable () -> Void)
         case end
     }

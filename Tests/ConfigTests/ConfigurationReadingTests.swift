@@ -204,8 +204,12 @@ import Testing
             #"t:1:18: a plugin or a folder of plugins is a number; expected a string|t:1:21: a plugin or a folder of plugins is empty"#
         ),
         (
-            "plugins_watch: true",
-            #"t:1:3: "plugins_watch" in the configuration is not supported by this version"#
+            "plugins_watch: 'yes'",
+            #"t:1:18: "plugins_watch" in the configuration is a string; expected true or false"#
+        ),
+        (
+            "plugins_budget: 5",
+            #"t:1:19: "plugins_budget" in the configuration is a number; expected a duration such as "250ms", "3s", "2m" or "1h", or "off""#
         ),
         (
             "profile: 'x'",

@@ -74,7 +74,8 @@ final class Probing {
             board: board,
             pools: [
                 ProbedPool(
-                    board.pools[0], check: instance, interval: interval * 1_000_000, timeoutMs: timeoutMs)
+                    board.pools[0], check: instance, interval: interval * 1_000_000,
+                    timeoutMs: timeoutMs)
             ],
             addresses: book, clock: clock
         ) {

@@ -53,7 +53,7 @@ import Synchronization
         shared = WorkerShared(
             board: board, addresses: addresses, metrics: Metrics(), entropy: 1,
             clocks: [WorkerClock(monotonicNow())], wakeups: [try Wakeup()],
-            inbox: try LoaderInbox())
+            inbox: try LoaderInbox(), gauges: CallGauges(workers: 1))
         let shared = self.shared
         let rows = board.pools[0]
         let place = InstancePlace(

@@ -199,12 +199,18 @@ struct ReloadTests {
         try expectRefusal("libother.so", "another architecture")
         _ = unsafe unlink(folder.path + "/libother.so")
         for (source, words) in [
-            ("#include <stdlib.h>\n__attribute__((constructor)) static void c(void) { abort(); }\n",
-             "crashed"),
-            ("#include <stdlib.h>\n__attribute__((constructor)) static void c(void) { _Exit(0); }\n",
-             "ended the process"),
-            ("void nowhere(void);\n__attribute__((constructor)) static void c(void) { nowhere(); }\n",
-             "nowhere"),
+            (
+                "#include <stdlib.h>\n__attribute__((constructor)) static void c(void) { abort(); }\n",
+                "crashed"
+            ),
+            (
+                "#include <stdlib.h>\n__attribute__((constructor)) static void c(void) { _Exit(0); }\n",
+                "ended the process"
+            ),
+            (
+                "void nowhere(void);\n__attribute__((constructor)) static void c(void) { nowhere(); }\n",
+                "nowhere"
+            ),
         ] {
             try buildPlugin(
                 source + Self.turns.replacing("\"turns\"", with: "\"odd\""), as: "libodd.so",
@@ -228,7 +234,9 @@ struct ReloadTests {
         #expect(failures.isEmpty && answered > 0, "\(failures.prefix(3))")
     }
 
-    @Test("nodes and listeners come and go, and only what changed is disturbed", .timeLimit(.minutes(2)))
+    @Test(
+        "nodes and listeners come and go, and only what changed is disturbed",
+        .timeLimit(.minutes(2)))
     func configuration() throws {
         let nodes = try (1...3).map { try Node("node\($0)") }
         let folder = try TemporaryFolder()
@@ -275,7 +283,8 @@ struct ReloadTests {
         upload.patience = 20
         let outcome = try upload.response()
         #expect(
-            outcome.status < 300, "\(outcome.status) \(outcome.text): an upload to a node that is gone")
+            outcome.status < 300,
+            "\(outcome.status) \(outcome.text): an upload to a node that is gone")
         // The listener goes: who is connected there is let go after its request, and none is reset.
         try other.request("GET", "/slow?ms=300")
         _ = try reload(configuration(nodes))

@@ -74,6 +74,7 @@ final class ProbeSignals: Sendable {
 package final class Prober: Sendable {
     private let signals: ProbeSignals
     private let loop: ProbeLoop
+    private let gauges: CallGauges?
     private let thread = Mutex<Thread?>(nil)
 
     /// - Parameters:
@@ -84,9 +85,10 @@ package final class Prober: Sendable {
     ///   - onPublish: called on the probing thread after workers have something new to pick up.
     package init(
         board: Board, pools: [ProbedPool], addresses: AddressBook, clock: WorkerClock,
-        entropy: UInt64 = monotonicNow(), onPublish: @escaping @Sendable () -> Void
+        entropy: UInt64 = monotonicNow(), gauges: CallGauges? = nil, onPublish: @escaping @Sendable () -> Void
     ) throws(SystemError) {
         signals = try ProbeSignals()
+        self.gauges = gauges
         loop = try ProbeLoop(
             board: board, pools: pools, addresses: addresses, clock: clock, entropy: entropy,
             signals: signals, onPublish: onPublish)
@@ -94,8 +96,12 @@ package final class Prober: Sendable {
 
     /// Starts the thread: all nodes are asked at once. Call once.
     package func start() throws(SystemError) {
-        let loop = loop
-        let started = try Thread("control") { loop.run() }
+        let (loop, gauges) = (loop, gauges)
+        let started = try Thread("control") {
+            gauges?.attach(.control)
+            loop.run()
+            gauges?.detach(.control)
+        }
         thread.withLock { $0 = started }
     }
 

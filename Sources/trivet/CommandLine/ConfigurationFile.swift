@@ -39,15 +39,26 @@ struct PluginReview {
     private let uses: [PluginUse]
 
     /// Throws only if no trial can be made at all.
-    /// `serving`: what is loaded already, so that only what differs is loaded anew.
-    init(_ reading: ConfigurationReading, serving: Catalogue = .empty) throws(Failure) {
+    /// What a process that loads plugins brings along.
+    struct Ground {
+        /// What is loaded already, so that only what differs is loaded anew.
+        var serving = Catalogue.empty
+        var fenced = FenceList()
+        var generation = 0
+        var workers = 1
+    }
+
+    init(_ reading: ConfigurationReading, on ground: Ground = Ground()) throws(Failure) {
         var reading = reading
         draft = reading.draft
         uses = reading.draft.map(Self.uses) ?? []
         var files = PluginFile.bundled()
         var complaints: [String] = []
         if let draft { complaints = draft.findPlugins(&files) }
-        loader = PluginLoader(files: files, serving: serving)
+        var loader = PluginLoader(files: files, serving: ground.serving, fenced: ground.fenced)
+        loader.generation = ground.generation
+        loader.workers = ground.workers
+        self.loader = loader
         do throws(Refusal) {
             report = try loader.trial(uses: uses)
         } catch {
@@ -95,7 +106,7 @@ struct PluginReview {
     private static func names(_ report: TrialReport) -> PluginNames {
         var strategies: [String: [String]] = [:]
         var checks: [String: [String]] = [:]
-        for offer in report.listings.flatMap(\.offers) {
+        for offer in report.listings.flatMap(\.offers) + report.fenced.flatMap(\.offers) {
             let options = offer.options.map(\.name)
             switch offer.kind {
             case .strategy: strategies[offer.name] = options

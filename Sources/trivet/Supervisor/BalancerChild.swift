@@ -2,6 +2,7 @@
 
 import Base
 import Glibc
+import Loading
 import Net
 
 final class BalancerChild {
@@ -13,7 +14,7 @@ final class BalancerChild {
     private let child: Child
 
     /// Starts one and hands it its assignment.
-    init(_ ground: Ground, adopts: Bool) throws(Failure) {
+    init(_ ground: Ground, adopts: Bool, _ record: PluginRecord) throws(Failure) {
         let (ours, theirs) = try Descriptor.pair()
         defer { withExtendedLifetime(theirs) {} }
         // The crash tracer of the Swift runtime takes longer than to start the next one.
@@ -23,7 +24,7 @@ final class BalancerChild {
         line = OrderLine(socket: ours)
         born = monotonicNow()
         // If it is gone already, its end will be noticed.
-        _ = ground.send(over: line, adopts: adopts)
+        _ = ground.send(over: line, adopts: adopts, record)
     }
 
     var pid: pid_t { child.pid }
@@ -40,6 +41,14 @@ final class BalancerChild {
     /// How it ended, if it has; reaps it then.
     func ending() -> Ending? {
         child.ending()
+    }
+
+    /// Somebody looks at it with a debugger, or has stopped it: it does not move, and is not stuck.
+    var isStopped: Bool {
+        guard let text = try? readFile("/proc/\(child.pid)/stat", what: "the balancer's state"),
+            let end = text.lastIndex(of: UInt8(ascii: ")")), end + 2 < text.count
+        else { return false }
+        return text[end + 2] == UInt8(ascii: "T") || text[end + 2] == UInt8(ascii: "t")
     }
 
     /// Kills it, and what it has started.

@@ -25,7 +25,7 @@ enum BalancerProcess {
         let line = OrderLine(socket: Descriptor(ordersDescriptor))
         guard case .serve(let assignment, let descriptors) = line.nextOrder() else { return 0 }
         do throws(Failure) {
-            return serve(try Service(assignment, descriptors), line)
+            return serve(try Service(assignment, descriptors, line), line)
         } catch {
             line.send(error)
             return error.reason.rawValue
@@ -75,18 +75,29 @@ private final class Service: @unchecked Sendable {
     let isOver: Wakeup
     // Mapped for as long as the board is in it.
     private let memory: BoardMemory
+    // The same for the crumbs, in which every thread writes.
+    private let crumbs: BoardMemory
     private let drainLimit: Mutex<Nanoseconds>
-    // What serves now; the loader's, once it runs.
-    private var catalogue: Catalogue
+    private let workers: Int
 
     var drainTimeout: Nanoseconds { drainLimit.withLock { $0 } }
 
     /// The listening sockets and the access log among the descriptors become the balancer's.
-    init(_ assignment: Assignment, _ descriptors: [Int32]) throws(Failure) {
+    init(_ assignment: Assignment, _ descriptors: [Int32], _ line: OrderLine) throws(Failure) {
         let (configuration, bytes) = try assignment.configuration(descriptors)
         startLog(level: configuration.logLevel)
         try Identity(of: configuration).take()
-        let review = try PluginReview(ConfigurationParser.read(bytes, file: assignment.file))
+        workers = assignment.workers
+        PrivateFolder.borrow(assignment.folder)
+        let record = Descriptor(descriptors[3]).contents().flatMap { PluginRecord($0) }
+        let fences = record?.list ?? FenceList()
+        crumbs = try BoardMemory(
+            Descriptor(descriptors[2]), count: CrumbPage.bytesNeeded(workers: workers),
+            writes: true)
+        let watch = try Self.watch(crumbs, workers: workers, configuration)
+        let review = try PluginReview(
+            ConfigurationParser.read(bytes, file: assignment.file),
+            on: .init(fenced: fences, workers: workers))
         if !review.complaints.isEmpty { throw .input(review.complaints) }
         memory = try BoardMemory(
             Descriptor(descriptors[1]),
@@ -99,11 +110,12 @@ private final class Service: @unchecked Sendable {
                 workers: assignment.workers, adopt: assignment.adopts,
                 capacity: assignment.capacity, now: monotonicNow())
             board.resetWorkers()
-            catalogue = try review.load()
             balancer = try Balancer(
-                configuration: configuration, catalogue: catalogue,
+                configuration: configuration, catalogue: try review.load(), fences: fences,
                 sockets: assignment.sockets(descriptors), board: board,
-                accessLog: assignment.accessLog(descriptors))
+                accessLog: assignment.accessLog(descriptors), watch: watch
+            ) { line.send($0) }
+            line.send(balancer.record)
             try balancer.start()
         } catch {
             throw .input([error.sentence])
@@ -120,13 +132,33 @@ private final class Service: @unchecked Sendable {
         }
     }
 
+    /// Crumbs and gauges, before the first library is loaded.
+    private static func watch(
+        _ crumbs: BoardMemory, workers: Int, _ configuration: Configuration
+    ) throws(Failure) -> Balancer.Watch {
+        let page = unsafe CrumbPage(memory: crumbs.bytes, workers: workers)
+        do throws(Refusal) {
+            try page.installCrashHandler()
+        } catch {
+            Log.warning("\(error.sentence): a plugin that crashes will not be known")
+        }
+        do throws(SystemError) {
+            let watch = try Balancer.Watch(
+                workers: workers, page: page, budget: configuration.pluginsBudget)
+            watch.gauges.attach(.main)
+            return watch
+        } catch {
+            throw .system("the balancer cannot watch over its plugins: \(error)")
+        }
+    }
+
     /// Has the loader try, load and take over another configuration, and say what came of it.
     func reload(_ assignment: Assignment, _ descriptors: [Int32], _ line: OrderLine) {
         balancer.onLoader { [self] in
             do throws(Failure) {
                 line.sendReloaded(try reload(assignment, descriptors))
             } catch {
-                for fd in descriptors.dropFirst(2) { IO.close(fd) }
+                for fd in descriptors.dropFirst(4) { IO.close(fd) }
                 line.sendRefused(error)
             }
         }
@@ -135,11 +167,14 @@ private final class Service: @unchecked Sendable {
     private func reload(
         _ assignment: Assignment, _ descriptors: [Int32]
     ) throws(Failure) -> String {
-        // The board is mapped already.
-        if descriptors.count > 1 { IO.close(descriptors[1]) }
+        // Board and crumbs are mapped already, and of plugins we know more than the supervisor.
+        for fd in descriptors.dropFirst().prefix(3) { IO.close(fd) }
         let (configuration, bytes) = try assignment.configuration(descriptors)
         let review = try PluginReview(
-            ConfigurationParser.read(bytes, file: assignment.file), serving: catalogue)
+            ConfigurationParser.read(bytes, file: assignment.file),
+            on: .init(
+                serving: balancer.catalogue, fenced: balancer.fences,
+                generation: balancer.generation + 1, workers: workers))
         if !review.complaints.isEmpty {
             review.discard()
             throw .input(review.complaints)
@@ -150,7 +185,6 @@ private final class Service: @unchecked Sendable {
             changes = try balancer.reload(
                 configuration, next, sockets: assignment.sockets(descriptors),
                 accessLog: assignment.accessLog(descriptors))
-            catalogue = next
         } catch {
             throw .input([error.sentence])
         }
@@ -184,7 +218,7 @@ extension Assignment {
     }
 
     fileprivate func accessLog(_ descriptors: [Int32]) -> Int32 {
-        hasAccessLog ? descriptors[2] : -1
+        hasAccessLog ? descriptors[4] : -1
     }
 }
 

@@ -1,5 +1,5 @@
-// The memory of the board as a descriptor: the supervisor holds it, the balancer writes in it, the
-// screen of the demo reads it. What is in it, Balance knows.
+// The memory of the board, or of the page of crumbs, as a descriptor: the supervisor holds it, the
+// balancer writes in it, the screen of the demo reads it. What is in it, Balance knows.
 
 import CLinux
 import Glibc

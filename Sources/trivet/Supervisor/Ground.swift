@@ -7,6 +7,7 @@ import Base
 import CLinux
 import Config
 import Glibc
+import Loading
 import Net
 import Proxy
 
@@ -18,6 +19,10 @@ final class Ground {
     private let fresh: Set<String>
     private let bytes: Descriptor
     private let board: Descriptor
+    /// Which plugin each thread of the balancer is inside.
+    let crumbs: BoardMemory
+    private let crumbPage: Descriptor
+    private let folder: String
     private let capacity: BoardCapacity
     private let accessLog: Descriptor?
 
@@ -35,6 +40,17 @@ final class Ground {
         if let board { self.board = board } else { self.board = try .memory("trivet-board") }
         if ftruncate(self.board.number, off_t(size)) != 0 {
             throw .system("the board's memory cannot be had", code: errno)
+        }
+        let pageSize = CrumbPage.bytesNeeded(workers: workers)
+        crumbPage = try .memory("trivet-crumbs")
+        if ftruncate(crumbPage.number, off_t(pageSize)) != 0 {
+            throw .system("the page of crumbs cannot be had", code: errno)
+        }
+        crumbs = try BoardMemory(crumbPage, count: pageSize, writes: false)
+        do throws(Refusal) {
+            folder = try PrivateFolder.lend(to: try? Identity(of: configuration).userNumber)
+        } catch {
+            throw .system(error.sentence)
         }
         var listeners: [ListeningSockets] = []
         for listener in configuration.listeners {
@@ -54,6 +70,9 @@ final class Ground {
         self.bytes = try .memory("trivet-configuration", bytes)
         board = old.board
         capacity = old.capacity
+        crumbs = old.crumbs
+        crumbPage = old.crumbPage
+        folder = old.folder
         accessLog = try Self.openLog(configuration)
         var listeners: [ListeningSockets] = []
         var fresh: Set<String> = []
@@ -77,23 +96,28 @@ final class Ground {
     }
 
     /// Hands it all to a balancer that begins. False if that one is gone.
-    func send(over line: OrderLine, adopts: Bool) -> Bool {
-        send(over: line, fresh: Set(listeners.map(\.key)), adopts: adopts, isReload: false)
+    func send(over line: OrderLine, adopts: Bool, _ record: PluginRecord) -> Bool {
+        send(over: line, Set(listeners.map(\.key)), record, adopts: adopts, isReload: false)
     }
 
     /// Hands what is new to the balancer that serves. False if it is gone.
     func sendReload(over line: OrderLine) -> Bool {
-        send(over: line, fresh: fresh, adopts: true, isReload: true)
+        send(over: line, fresh, PluginRecord(), adopts: true, isReload: true)
     }
 
     private func send(
-        over line: OrderLine, fresh: Set<String>, adopts: Bool, isReload: Bool
+        over line: OrderLine, _ fresh: Set<String>, _ record: PluginRecord, adopts: Bool,
+        isReload: Bool
     ) -> Bool {
+        guard let plugins = try? Descriptor.memory("trivet-plugins", record.encoded) else {
+            return false
+        }
+        defer { withExtendedLifetime(plugins) {} }
         let assignment = Assignment(
             file: configuration.file, workers: workers,
             listeners: listeners.map { .init(key: $0.key, isNew: fresh.contains($0.key)) },
-            capacity: capacity, hasAccessLog: accessLog != nil, adopts: adopts, descriptors: 0)
-        var descriptors = [bytes.number, board.number]
+            capacity: capacity, folder: folder, hasAccessLog: accessLog != nil, adopts: adopts, descriptors: 0)
+        var descriptors = [bytes.number, board.number, crumbPage.number, plugins.number]
         if let accessLog { descriptors.append(accessLog.number) }
         for listener in listeners where fresh.contains(listener.key) {
             descriptors += listener.sockets.map(\.number)

@@ -38,6 +38,8 @@ struct Identity {
         return .input([wrong.description])
     }
 
+    var userNumber: uid_t? { user?.id }
+
     /// Becomes it, for good, if this process is root's; else it stays who it is. Before any thread is
     /// started that should not be root's.
     func take() throws(Failure) {

@@ -9,16 +9,19 @@
 //   L  reload: another assignment                    R  ready: it serves
 //   D  drain: no new connections, finish, leave      K  it serves as the last reload said: what
 //   X  stop: leave now                                  that changed
+//                                                    B  builds and fences as they are now: a record of
+//                                                       plugins, in a descriptor
 //                                                    N  it does not, and serves on as before; the
 //                                                       complaints came before it
 //
-// The descriptors of an assignment, in order: the configuration's bytes, the board, the access log if
-// there is one, then the listening sockets, worker by worker for each listener that is new.
+// The descriptors of an assignment, in order: the configuration's bytes, the board, the page of crumbs,
+// the record of plugins, the access log if there is one, then the listening sockets, worker by worker for each listener that is new.
 
 import Balance
 import Base
 import CLinux
 import Glibc
+import Loading
 
 /// Where the balancer's process finds its end of the pair.
 let ordersDescriptor: Int32 = 3
@@ -31,6 +34,8 @@ struct Assignment: Equatable, Sendable {
     var listeners: [Address]
     /// Room on the board.
     var capacity: BoardCapacity
+    /// Where private copies of plugins go.
+    var folder: String
     var hasAccessLog: Bool
     /// The board holds what an earlier balancer knew.
     var adopts: Bool
@@ -46,7 +51,7 @@ struct Assignment: Equatable, Sendable {
     }
 
     /// Descriptors before those of the listeners.
-    var fixedDescriptors: Int { hasAccessLog ? 3 : 2 }
+    var fixedDescriptors: Int { hasAccessLog ? 5 : 4 }
 }
 
 enum Order {
@@ -64,6 +69,7 @@ enum Report: Equatable {
     case failed(code: Int32)
     case ready
     case reloaded(String)
+    case record(PluginRecord)
     case refused
     /// Nothing more will come.
     case end
@@ -104,13 +110,18 @@ struct OrderLine {
     /// The next message; waits for one.
     func nextReport() -> Report {
         while true {
-            let (packet, _) = receive()
+            let (packet, descriptors) = receive()
+            let attached = descriptors.map { Descriptor($0) }
             guard let kind = packet.first else { return .end }
             let text = String(decoding: packet.dropFirst(), as: UTF8.self)
             switch kind {
             case UInt8(ascii: "R"): return .ready
             case UInt8(ascii: "K"): return .reloaded(text)
             case UInt8(ascii: "N"): return .refused
+            case UInt8(ascii: "B"):
+                guard let bytes = attached.first?.contents(), let record = PluginRecord(bytes)
+                else { continue }
+                return .record(record)
             case UInt8(ascii: "C"): return .complaint(text)
             case UInt8(ascii: "F"): return .failed(code: Int32(text) ?? 3)
             default: continue
@@ -125,6 +136,17 @@ struct OrderLine {
 
     func send(_ failure: Failure) {
         if complain(failure) { _ = send(Array("F\(failure.reason.rawValue)".utf8)) }
+    }
+
+    /// Says which builds serve, and which are fenced.
+    func send(_ record: PluginRecord) {
+        do throws(Failure) {
+            let memory = try Descriptor.memory("trivet-plugins", record.encoded)
+            _ = send([UInt8(ascii: "B")], [memory.number])
+            withExtendedLifetime(memory) {}
+        } catch {
+            Log.error("the supervisor cannot be told of plugins: \(error.sentences.joined())")
+        }
     }
 
     func sendReloaded(_ changes: String) { _ = send(Array("K\(changes)".utf8)) }
@@ -197,7 +219,7 @@ extension Assignment {
         }
         return JSONNode(
             .object([
-                member("file", .string(file)), member("workers", .number(Double(workers))),
+                member("file", .string(file)), member("folder", .string(folder)), member("workers", .number(Double(workers))),
                 member(
                     "listeners",
                     .array(
@@ -231,6 +253,7 @@ extension Assignment {
         guard case .string(let file)? = node["file"]?.kind, let workers = number("workers"),
             case .array(let listeners)? = node["listeners"]?.kind,
             let pools = number("poolRoom"), let nodes = number("nodeRoom"),
+            case .string(let folder)? = node["folder"]?.kind,
             let descriptors = number("descriptors")
         else { return nil }
         var places: [Address] = []
@@ -240,6 +263,7 @@ extension Assignment {
         }
         self.init(
             file: file, workers: workers, listeners: places,
-            capacity: BoardCapacity(pools: pools, nodes: nodes), hasAccessLog: flag("hasAccessLog"), adopts: flag("adopts"), descriptors: descriptors)
+            capacity: BoardCapacity(pools: pools, nodes: nodes), folder: folder,
+            hasAccessLog: flag("hasAccessLog"), adopts: flag("adopts"), descriptors: descriptors)
     }
 }

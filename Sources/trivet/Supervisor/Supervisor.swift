@@ -6,6 +6,7 @@ import Balance
 import Base
 import Config
 import Glibc
+import Loading
 import Net
 import Proxy
 
@@ -33,6 +34,11 @@ final class Supervisor {
     private var hasServed = false
     private var complaints: [String] = []
     private var pace = RestartPace()
+    /// Builds and fences, as the balancer said last.
+    private var record = PluginRecord()
+    private var stuckWatch = StuckWatch()
+    /// Why it was killed, if we did it: threads that did not come back from a plugin.
+    private var stuck: [Standing] = []
 
     /// How long a balancer that was told to leave at once may take, to flush its access log.
     private static let stopLimit: Nanoseconds = 1_000_000_000
@@ -62,6 +68,7 @@ final class Supervisor {
                 [signals.descriptor] + (balancer.map(\.watched) ?? []) + (door?.watched ?? [])
             _ = waitForReading(watched, milliseconds: patience)
             while let signal = signals.next() { take(signal) }
+            lookForStuck()
             if door?.hasCaller() ?? false { reload("trivet reload") }
             try listen()
             if let code = try bury() { return code }
@@ -72,13 +79,16 @@ final class Supervisor {
     private func start() throws(Failure) {
         phase = .starting
         complaints = []
-        balancer = try BalancerChild(ground, adopts: hasServed)
+        balancer = try BalancerChild(ground, adopts: hasServed, record)
+        stuckWatch = StuckWatch()
+        stuck = []
     }
 
     /// Milliseconds until something is due; -1: nothing is.
     private var patience: Int {
         switch phase {
-        case .starting, .serving: return -1
+        // Every now and then: whether a thread is stuck in a plugin.
+        case .starting, .serving: return Int(StuckWatch.gap / 2 / 1_000_000)
         case .draining(let until), .stopping(let until), .resting(let until):
             let now = monotonicNow()
             return until <= now ? 0 : Int((until - now + 999_999) / 1_000_000)
@@ -142,6 +152,7 @@ final class Supervisor {
                 }
                 for sentence in complaints { Log.error(sentence) }
                 complaints = []
+            case .record(let record): self.record = record
             case .reloaded(let changes): reloaded(changes)
             case .refused:
                 refused(complaints)
@@ -173,13 +184,57 @@ final class Supervisor {
         case .starting where !hasServed:
             throw .system("the balancer (process \(dead.pid)) died before it served: \(ending)")
         case .starting, .serving, .resting:
-            let rest = pace.rest(lived: monotonicNow() &- dead.born)
+            let (isFenced, explanation) = judge(ending)
+            PrivateFolder.sweep(process: dead.pid, keeping: record.copies)
+            // With the guilty one fenced there is no reason to wait.
+            let rest = isFenced ? 0 : pace.rest(lived: monotonicNow() &- dead.born)
             let moment = rest == 0 ? "at once" : "in \(rest / 1_000_000) ms"
             Log.error(
-                "the balancer (process \(dead.pid)) died: \(ending); another one starts \(moment)")
+                "the balancer (process \(dead.pid)) died: \(ending); \(explanation); "
+                    + "another one starts \(moment)")
             phase = .resting(until: monotonicNow() &+ rest)
             return nil
         }
+    }
+
+    // MARK: Plugins that crash or hang
+
+    /// Fences the builds that the balancer died of, if it died of any; for the log.
+    private func judge(_ ending: Ending) -> (isFenced: Bool, explanation: String) {
+        let reader = unsafe CrumbReader(memory: UnsafeRawBufferPointer(ground.crumbs.bytes))
+        let end: ProcessEnd =
+            switch ending {
+            case .exited(let code): .exited(code)
+            case .killed(let signal): .killed(signal: signal)
+            }
+        let verdict = CrashVerdict(
+            after: end, wasAsked: false, stuck: stuck, standings: reader?.standings() ?? [],
+            stray: reader?.strayMark)
+        guard case .guilty(let standings) = verdict else { return (false, verdict.explanation) }
+        var fenced: [String] = []
+        for standing in standings {
+            guard let build = standing.build else { continue }
+            let label = record.label(of: build)
+            let why = stuck.isEmpty ? "\(ending)" : "it did not come back"
+            record.fence(build, reason: "\(why) in \(standing.what)")
+            fenced.append("\(label) is fenced")
+        }
+        return (true, verdict.explanation + "; " + fenced.joined(separator: ", "))
+    }
+
+    /// A thread that is inside one call into a plugin for seconds ends the balancer: nothing else
+    /// gets it out.
+    private func lookForStuck() {
+        guard phase == .serving || phase == .starting, let balancer, stuck.isEmpty,
+            !balancer.isStopped,
+            let reader = unsafe CrumbReader(memory: UnsafeRawBufferPointer(ground.crumbs.bytes))
+        else { return }
+        stuck = stuckWatch.observe(reader.standings(), at: monotonicNow())
+        guard let first = stuck.first else { return }
+        Log.error(
+            "\(first.role) does not come back from \(first.build.map(record.label) ?? "a plugin"): "
+                + "the balancer (process \(balancer.pid)) is ended")
+        balancer.kill()
     }
 
     /// Does what is due; true when all is over.
