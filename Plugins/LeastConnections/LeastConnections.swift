@@ -37,9 +37,11 @@ struct LeastConnections: Strategy, Updating, Lasting, Plugin {
     }
 
     mutating func update(_ pool: Pool, _ changes: Changes) {
-        guard changes.contains(.nodes) else { return }
-        currents = pool.places(among: ids).map { $0.map { currents[$0] } ?? 0 }
-        ids = pool.ids
+        if changes.contains(.nodes) {
+            currents = pool.places(among: ids).map { $0.map { currents[$0] } ?? 0 }
+            ids = pool.ids
+        }
+        if !changes.isDisjoint(with: [.nodes, .states, .weights]) { bound(pool) }
     }
 
     mutating func pick(_ pool: Pool, _ request: Request) -> Decision {
@@ -150,6 +152,20 @@ struct LeastConnections: Strategy, Updating, Lasting, Plugin {
         return true
     }
 
+    /// Keeps current weights within the sum of the weights that are ready now, where they would be if
+    /// the pool had always been as it is: else nodes that had their turn in a larger pool would wait
+    /// for as long as a round there took.
+    private mutating func bound(_ pool: Pool) {
+        let ready = pool.ready
+        var total: Int64 = 0
+        var position = 0
+        while position < ready.count {
+            total += Int64(max(pool[ready[position]].weight, 1))
+            position += 1
+        }
+        for node in currents.indices { currents[node] = min(max(currents[node], -total), total) }
+    }
+
     func save(to state: inout StateWriter) {
         state.write(UInt32(ids.count))
         for node in ids.indices {
@@ -159,18 +175,20 @@ struct LeastConnections: Strategy, Updating, Lasting, Plugin {
     }
 
     mutating func load(from state: inout StateReader, version: UInt32, _ pool: Pool) -> Bool {
-        guard version == Self.stateVersion, let count = state.read(UInt32.self) else { return false }
+        guard version == Self.stateVersion, let count = state.read(UInt32.self) else {
+            return false
+        }
         var saved: [UInt64] = []
         var values: [Int64] = []
         for _ in 0..<count {
-            guard let id = state.read(UInt64.self), let value = state.read(Int64.self),
-                abs(Double(value)) < 0x1p60
+            guard let id = state.read(UInt64.self), let value = state.read(Int64.self)
             else { return false }
             saved.append(id)
             values.append(value)
         }
         guard state.isAtEnd else { return false }
         currents = pool.places(among: saved).map { $0.map { values[$0] } ?? 0 }
+        bound(pool)
         return true
     }
 }

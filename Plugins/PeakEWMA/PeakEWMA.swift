@@ -7,7 +7,8 @@ import TrivetPlugin
 /// Two random ready nodes; the one expected to answer sooner takes the request:
 /// `strategy: "peak-ewma"`, or `{ name: "peak-ewma", decay: "10s", penalty: "1s" }`.
 ///
-/// A node costs latency * (running requests + 1) / weight. Latency is a moving average of the times to
+/// A node costs latency * (1 + running requests * mean weight of the pool / its own weight): where all
+/// weights are equal, Finagle's latency * (running + 1). Latency is a moving average of the times to
 /// the first byte that goes up with a slow answer at once and comes down slowly: with a sample s
 /// after a time t it becomes s if that is more, else l * e^(-t / decay) + s * (1 - e^(-t / decay)).
 /// While a node gets no requests its latency fades in the same way, as if by samples of 0, so that
@@ -24,7 +25,8 @@ import TrivetPlugin
 /// 64 KiB give no sample: their first byte waits for the upload.
 ///
 /// O(1): two nodes are drawn by weight, as in "two-choices", and of equals the first is taken. Right
-/// where nodes differ in speed, or become slow at times. Nodes of weight 0 get nothing while another
+/// where nodes differ in speed, or become slow at times. Weights say how much a node can have running;
+/// between two idle nodes the quicker one takes all that it is drawn for. Nodes of weight 0 get nothing while another
 /// has more. A retry goes to an untried node.
 struct PeakEWMA: Strategy, Updating, Learning, Lasting, Describing, Plugin {
     static let name = "peak-ewma"
@@ -43,6 +45,7 @@ struct PeakEWMA: Strategy, Updating, Learning, Lasting, Describing, Plugin {
     private let decay: Double  // nanoseconds
     private let penalty: Double  // nanoseconds
     private var lottery = Lottery()
+    private var meanWeight = 1.0  // of the nodes in the lottery
     private var averages: [Average]  // by node
     private var ids: [UInt64]
     /// Moving average of the samples of all nodes, in nanoseconds; 0: none yet.
@@ -60,7 +63,12 @@ struct PeakEWMA: Strategy, Updating, Learning, Lasting, Describing, Plugin {
         penalty = Double(try options.duration("penalty", default: 1_000_000_000))
         ids = setup.pool.ids
         averages = Array(repeating: Average(), count: ids.count)
-        lottery.fill(setup.pool)
+        fill(setup.pool)
+    }
+
+    private mutating func fill(_ pool: Pool) {
+        lottery.fill(pool)
+        meanWeight = Double(lottery.total) / Double(max(lottery.count, 1))
     }
 
     mutating func update(_ pool: Pool, _ changes: Changes) {
@@ -68,7 +76,7 @@ struct PeakEWMA: Strategy, Updating, Learning, Lasting, Describing, Plugin {
             averages = pool.places(among: ids).map { $0.map { averages[$0] } ?? Average() }
             ids = pool.ids
         }
-        if !changes.isDisjoint(with: [.nodes, .states, .weights]) { lottery.fill(pool) }
+        if !changes.isDisjoint(with: [.nodes, .states, .weights]) { fill(pool) }
     }
 
     mutating func pick(_ pool: Pool, _ request: Request) -> Decision {
@@ -103,11 +111,12 @@ struct PeakEWMA: Strategy, Updating, Learning, Lasting, Describing, Plugin {
         let now = host.now
         averages[node.offset].observe(0, at: now, decay)
         averages[other.offset].observe(0, at: now, decay)
-        let work = latency(pool, node) * Double(pool.load(node).inFlightAll &+ 1)
-        let workThere = latency(pool, other) * Double(pool.load(other).inFlightAll &+ 1)
         let weight = Double(max(pool[node].weight, 1))
         let weightThere = Double(max(pool[other].weight, 1))
-        return work * weightThere > workThere * weight
+        let work = weight + Double(pool.load(node).inFlightAll) * meanWeight
+        let workThere = weightThere + Double(pool.load(other).inFlightAll) * meanWeight
+        return latency(pool, node) * work * weightThere
+            > latency(pool, other) * workThere * weight
     }
 
     /// In nanoseconds, never 0.

@@ -46,7 +46,7 @@ struct WeightedRoundRobin: Strategy, Updating, Lasting, Describing, Plugin {
         }
         guard !changes.isDisjoint(with: [.nodes, .states, .weights]) else { return }
         schedule.write(pool)
-        if !schedule.turns.isEmpty { forget() }
+        if schedule.turns.isEmpty { bound(pool) } else { forget() }
     }
 
     mutating func pick(_ pool: Pool, _ request: Request) -> Decision {
@@ -116,6 +116,20 @@ struct WeightedRoundRobin: Strategy, Updating, Lasting, Describing, Plugin {
         return ready[position]
     }
 
+    /// Keeps current weights within the sum of the weights that are ready now, where they would be if
+    /// the pool had always been as it is: else nodes that had their turn in a larger pool would wait
+    /// for as long as a round there took.
+    private mutating func bound(_ pool: Pool) {
+        let ready = pool.ready
+        var total: Int64 = 0
+        var position = 0
+        while position < ready.count {
+            total += Int64(max(pool[ready[position]].weight, 1))
+            position += 1
+        }
+        for node in currents.indices { currents[node] = min(max(currents[node], -total), total) }
+    }
+
     private mutating func forget() {
         for node in currents.indices { currents[node] = 0 }
     }
@@ -130,12 +144,13 @@ struct WeightedRoundRobin: Strategy, Updating, Lasting, Describing, Plugin {
     }
 
     mutating func load(from state: inout StateReader, version: UInt32, _ pool: Pool) -> Bool {
-        guard version == Self.stateVersion, let count = state.read(UInt32.self) else { return false }
+        guard version == Self.stateVersion, let count = state.read(UInt32.self) else {
+            return false
+        }
         var saved: [UInt64] = []
         var values: [Int64] = []
         for _ in 0..<count {
-            guard let id = state.read(UInt64.self), let value = state.read(Int64.self),
-                abs(Double(value)) < 0x1p60
+            guard let id = state.read(UInt64.self), let value = state.read(Int64.self)
             else { return false }
             saved.append(id)
             values.append(value)
@@ -143,6 +158,7 @@ struct WeightedRoundRobin: Strategy, Updating, Lasting, Describing, Plugin {
         guard state.isAtEnd else { return false }
         if schedule.turns.isEmpty {
             currents = pool.places(among: saved).map { $0.map { values[$0] } ?? 0 }
+            bound(pool)
         }
         return true
     }
