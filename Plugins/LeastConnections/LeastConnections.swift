@@ -28,12 +28,19 @@ struct LeastConnections: Strategy, Updating, Lasting, Plugin {
     /// By node: current weights of the smooth round robin among equals.
     private var currents: [Int64]
     private var ids: [UInt64]
+    /// By node, as of the last update. Copies, since a pick goes through all of them.
+    private var weights: [UInt32]
 
     init(_ setup: Setup) {
         worker = setup.worker
         workerCount = max(setup.workerCount, 1)
         ids = setup.pool.ids
         currents = Array(repeating: 0, count: ids.count)
+        weights = Self.weights(setup.pool)
+    }
+
+    private static func weights(_ pool: Pool) -> [UInt32] {
+        (0..<pool.count).map { pool[pool.index($0)].weight }
     }
 
     mutating func update(_ pool: Pool, _ changes: Changes) {
@@ -41,7 +48,9 @@ struct LeastConnections: Strategy, Updating, Lasting, Plugin {
             currents = pool.places(among: ids).map { $0.map { currents[$0] } ?? 0 }
             ids = pool.ids
         }
-        if !changes.isDisjoint(with: [.nodes, .states, .weights]) { bound(pool) }
+        guard !changes.isDisjoint(with: [.nodes, .states, .weights]) else { return }
+        weights = Self.weights(pool)
+        bound(pool)
     }
 
     mutating func pick(_ pool: Pool, _ request: Request) -> Decision {
@@ -55,28 +64,29 @@ struct LeastConnections: Strategy, Updating, Lasting, Plugin {
         if let node = pool.untried(request, from: worker) {
             return .node(node, because: "not tried yet")
         }
-        let any = least(pool, request, again: true) ?? pool.ready[0]
+        let any = least(pool, request, isHeeded: false) ?? pool.ready[0]
         return .node(any, because: "all were tried")
     }
 
-    /// Among the nodes that were not tried (or all: `again`) and have weight; if no ready node has
-    /// any, all count as 1.
+    /// Among the nodes that have weight, and were not tried if that is heeded; if no ready node has
+    /// any weight, all count as 1.
     private mutating func least(
-        _ pool: Pool, _ request: Request, again: Bool = false
+        _ pool: Pool, _ request: Request, isHeeded: Bool = true
     ) -> NodeIndex? {
+        let isRetry = isHeeded && !request.tried.isEmpty
         var idle: UInt64 = 0
-        var found = scan(pool, request, idle, again)
+        var found = scan(pool, request, idle, isRetry)
         if found.best == nil && isIdle(pool) {
             idle = 1
-            found = scan(pool, request, idle, again)
+            found = scan(pool, request, idle, isRetry)
         }
         guard let best = found.best, found.equals > 1 else { return found.best }
-        return takeTurn(pool, request, among: best, idle, again)
+        return takeTurn(pool, request, among: best, idle, isRetry)
     }
 
     /// The first node with the least load, and how many have the same.
     private func scan(
-        _ pool: Pool, _ request: Request, _ idle: UInt64, _ again: Bool
+        _ pool: Pool, _ request: Request, _ idle: UInt64, _ isRetry: Bool
     ) -> (best: NodeIndex?, equals: Int) {
         let ready = pool.ready
         var best: NodeIndex?
@@ -86,8 +96,8 @@ struct LeastConnections: Strategy, Updating, Lasting, Plugin {
         var steps = 0
         while steps < ready.count {
             let node = ready[position]
-            let weight = max(UInt64(pool[node].weight), idle)
-            if weight > 0 && (again || !request.hasTried(node)) {
+            let weight = max(UInt64(weights[node.offset]), idle)
+            if weight > 0 && !(isRetry && request.hasTried(node)) {
                 let running = UInt64(pool.load(node).inFlightAll)
                 let here = running * least.weight
                 let there = least.running * weight
@@ -107,11 +117,11 @@ struct LeastConnections: Strategy, Updating, Lasting, Plugin {
 
     /// One step of smooth weighted round robin among the nodes with the same load as `first`.
     private mutating func takeTurn(
-        _ pool: Pool, _ request: Request, among first: NodeIndex, _ idle: UInt64, _ again: Bool
+        _ pool: Pool, _ request: Request, among first: NodeIndex, _ idle: UInt64, _ isRetry: Bool
     ) -> NodeIndex {
         let ready = pool.ready
         let least = UInt64(pool.load(first).inFlightAll)
-        let leastWeight = max(UInt64(pool[first].weight), idle)
+        let leastWeight = max(UInt64(weights[first.offset]), idle)
         var best: NodeIndex?
         var most = Int64.min
         var total: Int64 = 0
@@ -119,8 +129,8 @@ struct LeastConnections: Strategy, Updating, Lasting, Plugin {
         var steps = 0
         while steps < ready.count {
             let node = ready[position]
-            let weight = max(UInt64(pool[node].weight), idle)
-            if weight > 0 && (again || !request.hasTried(node)),
+            let weight = max(UInt64(weights[node.offset]), idle)
+            if weight > 0 && !(isRetry && request.hasTried(node)),
                 UInt64(pool.load(node).inFlightAll) * leastWeight == least * weight
             {
                 let current = currents[node.offset] + Int64(weight)
@@ -146,7 +156,7 @@ struct LeastConnections: Strategy, Updating, Lasting, Plugin {
         let ready = pool.ready
         var position = 0
         while position < ready.count {
-            if pool[ready[position]].weight > 0 { return false }
+            if weights[ready[position].offset] > 0 { return false }
             position += 1
         }
         return true
@@ -160,7 +170,7 @@ struct LeastConnections: Strategy, Updating, Lasting, Plugin {
         var total: Int64 = 0
         var position = 0
         while position < ready.count {
-            total += Int64(max(pool[ready[position]].weight, 1))
+            total += Int64(max(weights[ready[position].offset], 1))
             position += 1
         }
         for node in currents.indices { currents[node] = min(max(currents[node], -total), total) }

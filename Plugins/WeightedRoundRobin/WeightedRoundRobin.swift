@@ -181,24 +181,13 @@ private struct Schedule {
     /// behind the others until all have had theirs: so one current weight stands for all.
     private struct Rank {
         var weight: Int64
-        var current: Int64 = 0
         var members: [UInt32] = []
         var next = 0
 
-        func isBefore(_ other: Self) -> Bool {
-            current != other.current
-                ? current > other.current : members[next] < other.members[other.next]
-        }
-
-        /// The node whose turn it is. Once all have had theirs, all have given `total` away.
-        mutating func takeTurn(_ total: Int64) -> UInt32 {
-            let node = members[next]
-            next += 1
-            if next == members.count {
-                next = 0
-                current -= total
-            }
-            return node
+        /// Gives the present member its turn; true if all have had theirs.
+        mutating func takeTurn() -> Bool {
+            next = next + 1 == members.count ? 0 : next + 1
+            return next == 0
         }
     }
 
@@ -218,13 +207,23 @@ private struct Schedule {
         period = unit == 0 ? 0 : UInt64(total / unit)
         guard period <= Self.turnLimit, period * UInt64(weights) <= Self.workLimit else { return }
         turns.reserveCapacity(Int(period))
+        // Apart from the ranks, since this is gone through for every turn.
+        let steps = ranks.map(\.weight)
+        var currents = steps.map { _ in Int64(0) }
+        var fronts = ranks.map { $0.members[0] }
         while turns.count < period {
             var best = 0
-            for rank in ranks.indices {
-                ranks[rank].current += ranks[rank].weight
-                if ranks[rank].isBefore(ranks[best]) { best = rank }
+            for rank in steps.indices {
+                currents[rank] += steps[rank]
+                let isMore = currents[rank] > currents[best]
+                if isMore || (currents[rank] == currents[best] && fronts[rank] < fronts[best]) {
+                    best = rank
+                }
             }
-            turns.append(ranks[best].takeTurn(total))
+            turns.append(fronts[best])
+            // Once all of a rank have had their turn, each has given `total` away.
+            if ranks[best].takeTurn() { currents[best] -= total }
+            fronts[best] = ranks[best].members[ranks[best].next]
         }
     }
 
