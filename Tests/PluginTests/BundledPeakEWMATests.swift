@@ -73,7 +73,7 @@ import Testing
             expected = sample > expected ? sample : expected * kept + sample * (1 - kept)
             before = strategy.host.now
             let average = try #require(averages(strategy)[31])
-            #expect(abs(average - expected) <= 1e-11 * expected)
+            #expect(abs(average - expected) <= 1e-13 * expected)
         }
     }
 
