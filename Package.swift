@@ -40,6 +40,14 @@ let plugins: [Bundled] = [
     Bundled(name: "octopus", module: "OctopusPlugin", folder: "Octopus"),
     Bundled(name: "http", module: "HTTPCheckPlugin", folder: "HTTPCheck"),
     Bundled(name: "tcp", module: "TCPCheckPlugin", folder: "TCPCheck"),
+    Bundled(
+        name: "weighted-round-robin", module: "WeightedRoundRobinPlugin",
+        folder: "WeightedRoundRobin"),
+    Bundled(
+        name: "least-connections", module: "LeastConnectionsPlugin", folder: "LeastConnections"),
+    Bundled(name: "two-choices", module: "TwoChoicesPlugin", folder: "TwoChoices"),
+    Bundled(name: "random", module: "RandomPlugin", folder: "Random"),
+    Bundled(name: "peak-ewma", module: "PeakEWMAPlugin", folder: "PeakEWMA"),
 ]
 
 /// Tests of one module: `Tests/<name>`. Never depends on a plugin: two of them in one process would

@@ -35,8 +35,11 @@ struct RoundRobin: Strategy, Updating, Plugin {
     mutating func pick(_ pool: Pool, _ request: Request) -> Decision {
         let ready = pool.ready
         guard !ready.isEmpty else { return .pass }
-        if request.attempt > 0, let node = untried(pool, request) {
-            return .node(node, because: "not tried yet")
+        if request.attempt > 0 {
+            retries &+= 1
+            if let node = pool.untried(request, from: retries) {
+                return .node(node, because: "not tried yet")
+            }
         }
         let takers = hasIdle ? Self.takers(pool) : ready.count
         if takers == ready.count || takers == 0 {
@@ -52,24 +55,6 @@ struct RoundRobin: Strategy, Updating, Plugin {
             }
             position += 1
         }
-    }
-
-    /// A ready node that no attempt has used; one of weight 0 only if there is no other.
-    private mutating func untried(_ pool: Pool, _ request: Request) -> NodeIndex? {
-        let ready = pool.ready
-        retries &+= 1
-        let start = Int(UInt(bitPattern: retries) % UInt(ready.count))
-        var idle: NodeIndex?
-        var step = 0
-        while step < ready.count {
-            let node = ready[(start + step) % ready.count]
-            if !request.hasTried(node) {
-                if !hasIdle || pool[node].weight > 0 { return node }
-                idle = idle ?? node
-            }
-            step += 1
-        }
-        return idle
     }
 
     private static func hasIdle(_ pool: Pool) -> Bool {

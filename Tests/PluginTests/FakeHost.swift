@@ -116,7 +116,11 @@ final class FakeHost {
     private(set) var lines: [String] = []
     private(set) var metrics: [String] = []
     private(set) var added: [Double] = []
-    private var random = SplitMix64(seed: 1)
+    /// What the instance's clock says.
+    var now: UInt64 = 1_000_000
+    var random = SplitMix64(seed: 1)
+    /// The next random numbers, the last first; when they are used up, `random` goes on.
+    var dice: [UInt64] = []
     private var lent = Arena()
 
     init() {
@@ -127,8 +131,11 @@ final class FakeHost {
         unsafe raw.pointee.log = { host, _, line in
             unsafe FakeHost.of(host).lines.append(copy(line))
         }
-        unsafe raw.pointee.now = { _ in 1_000_000 }
-        unsafe raw.pointee.random = { host in unsafe FakeHost.of(host).random.next() }
+        unsafe raw.pointee.now = { host in unsafe FakeHost.of(host).now }
+        unsafe raw.pointee.random = { host in
+            let me = unsafe FakeHost.of(host)
+            return me.dice.isEmpty ? me.random.next() : me.dice.removeLast()
+        }
         unsafe raw.pointee.metric = { host, _, name, _ in
             let me = unsafe FakeHost.of(host)
             me.metrics.append(unsafe copy(name))
@@ -199,19 +206,37 @@ final class FakePool {
         var weight: UInt32 = 1
         var tier: UInt32 = 0
         var metadata: [(String, String)] = []
+        /// Its place in the pool, unless told otherwise.
+        var id: UInt64? = nil
+        /// Requests that all workers have running there; its place in the pool, unless told otherwise.
+        var running: UInt32? = nil
+        var latency: UInt64 = 0
     }
 
     let raw = UnsafeMutablePointer<trivet_pool>.allocate(capacity: 1)
     let tickets: Tickets
     private var arena = Arena()
+    private var loads: UnsafeMutablePointer<trivet_load>?
     var nodes: [Node] { didSet { publish() } }
 
-    init(_ names: [String], tickets: Tickets = Tickets()) {
+    convenience init(_ names: [String], tickets: Tickets = Tickets()) {
+        self.init(names.map { Node(name: $0) }, tickets: tickets)
+    }
+
+    init(_ nodes: [Node], tickets: Tickets = Tickets()) {
         self.tickets = tickets
-        nodes = names.map { Node(name: $0) }
+        self.nodes = nodes
         unsafe raw.initialize(to: trivet_pool())
         publish()
     }
+
+    /// What takes traffic now, as plugins see it.
+    var ready: [Int] {
+        (0..<Int(unsafe raw.pointee.ready_count)).map { unsafe Int(raw.pointee.ready[$0]) }
+    }
+
+    /// Changes how many requests a node has running, and nothing else: for long series of picks.
+    func run(_ count: UInt32, on node: Int) { unsafe loads?[node].in_flight_all = count }
 
     private func publish() {
         arena = Arena()
@@ -220,13 +245,17 @@ final class FakePool {
         unsafe raw.pointee.node_stride = UInt32(MemoryLayout<trivet_node>.stride)
         unsafe raw.pointee.load_stride = UInt32(MemoryLayout<trivet_load>.stride)
         var raws: [trivet_node] = unsafe []
-        for (index, node) in nodes.enumerated() { unsafe raws.append(make(node, UInt64(index))) }
+        for (index, node) in nodes.enumerated() {
+            unsafe raws.append(make(node, node.id ?? UInt64(index)))
+        }
         unsafe raw.pointee.nodes = UnsafePointer(arena.array(raws))
         let loads = nodes.indices.map { index in
             trivet_load(
-                in_flight: 0, in_flight_all: UInt32(index), picks: 0, failures: 0, latency_ns: 0)
+                in_flight: 0, in_flight_all: nodes[index].running ?? UInt32(index), picks: 0,
+                failures: 0, latency_ns: nodes[index].latency)
         }
-        unsafe raw.pointee.load = UnsafePointer(arena.array(loads))
+        unsafe self.loads = arena.array(loads)
+        unsafe raw.pointee.load = UnsafePointer(self.loads)
         var ready: [UInt32] = []
         for states in [[TRIVET_UP, TRIVET_DEGRADED], [TRIVET_DRAINING]] where ready.isEmpty {
             let able = nodes.indices.filter { states.contains(nodes[$0].state) }
@@ -294,11 +323,12 @@ final class FakeStrategy {
 
     func pick(
         target: String = "/", attempt: Int = 0, tried: [Int] = [], session: String = "",
-        sessionNode: Int? = nil, zone: String? = nil
+        sessionNode: Int? = nil, zone: String? = nil, explain: Bool = false
     ) -> Picked {
         let arena = Arena()
         var request = unsafe trivet_request()
         unsafe request.size = UInt32(MemoryLayout<trivet_request>.size)
+        unsafe request.flags = explain ? TRIVET_REQUEST_EXPLAIN : 0
         unsafe request.method = arena.str("GET")
         unsafe request.target = arena.str(target)
         unsafe request.session = arena.str(session)
@@ -325,12 +355,57 @@ final class FakeStrategy {
             sticks: out.flags & TRIVET_PICK_STICK != 0, token: out.token)
     }
 
+    /// Picks for the first attempt of `count` requests: how often each node came, and how often none.
+    func tally(_ count: Int) -> (nodes: [Int], none: Int) {
+        var tally = [Int](repeating: 0, count: pool.nodes.count)
+        var none = 0
+        series(count) { node in
+            if let node { tally[node] += 1 } else { none += 1 }
+        }
+        return (tally, none)
+    }
+
+    /// Picks for the first attempt of `count` requests, one after the other.
+    func series(_ count: Int) -> [Int?] {
+        var picked: [Int?] = []
+        series(count) { picked.append($0) }
+        return picked
+    }
+
+    private func series(_ count: Int, _ body: (Int?) -> Void) {
+        var request = unsafe trivet_request()
+        unsafe request.size = UInt32(MemoryLayout<trivet_request>.size)
+        unsafe request.session_node = TRIVET_NO_NODE
+        for _ in 0..<count {
+            var out = unsafe trivet_pick()
+            unsafe out.node = TRIVET_NO_NODE
+            let decision = unsafe table.pointee.pick(me, pool.raw, &request, &out)
+            unsafe body(decision == TRIVET_PICKED ? Int(out.node) : nil)
+        }
+    }
+
     func update(_ changes: UInt32) { unsafe table.pointee.update?(me, pool.raw, changes) }
 
     func result(token: UInt64) {
         var result = trivet_result()
         result.size = UInt32(MemoryLayout<trivet_result>.size)
         result.token = token
+        unsafe table.pointee.result?(me, pool.raw, &result)
+    }
+
+    /// How an attempt ended that used `node`.
+    func result(
+        node: Int?, outcome: UInt32 = TRIVET_OK, status: UInt32 = 200, firstByte: UInt64 = 0,
+        total: UInt64 = 0, sent: UInt64 = 0
+    ) {
+        var result = trivet_result()
+        result.size = UInt32(MemoryLayout<trivet_result>.size)
+        result.outcome = outcome
+        result.node = node.map { UInt32($0) } ?? TRIVET_NO_NODE
+        result.status = status
+        result.first_byte_ns = firstByte
+        result.total_ns = total
+        result.bytes_sent = sent
         unsafe table.pointee.result?(me, pool.raw, &result)
     }
 

@@ -1,9 +1,9 @@
-// The strategy "two-choices": what a plugin looks like that has options, uses randomness and learns
-// from how its picks end.
+// The strategy "wary-choices": what a plugin looks like that has options, uses randomness and learns
+// from how its picks end. (The bundled "two-choices" goes by weight and knows no penalty.)
 
 import TrivetPlugin
 
-/// Two random ready nodes; the less busy one takes the request: `strategy: "two-choices"`.
+/// Two random ready nodes; the less busy one takes the request: `strategy: "wary-choices"`.
 ///
 /// Nearly as even as asking all nodes, at the price of two; and workers do not all rush to the
 /// same idle node (Mitzenmacher 2001, "The power of two choices in randomized load balancing").
@@ -11,9 +11,9 @@ import TrivetPlugin
 /// Option `penalty`: running requests that a node counts as, for each of its last picks that
 /// failed, up to eight of them (default 2).
 struct TwoChoices: Strategy, Learning, Updating, Plugin {
-    static let name = "two-choices"
+    static let name = "wary-choices"
     static let version = "1.0.0"
-    static let summary = "the less busy of two random nodes"
+    static let summary = "the less busy of two random nodes, wary of failures"
     static let options = [
         Option("penalty", "running requests that one recent failure counts as (default 2)")
     ]
