@@ -106,7 +106,8 @@ package struct PluginLoader: Sendable {
         }
         while !left.isEmpty {
             let job = TrialJob(
-                files: left.map { TrialJob.File(copy: $0.copy.path, file: $0.file.path) }, uses: uses)
+                files: left.map { TrialJob.File(copy: $0.copy.path, file: $0.file.path) },
+                uses: uses)
             let remains = try TrialChild.run(job, program: trialProgram, limitMs: limitMs)
             let words = TrialWord.read(remains.answers, files: left.map(\.file))
             if words.last == .done {

@@ -27,7 +27,8 @@ package enum Trial {
         for (index, file) in job.files.enumerated() {
             say(.begins(file: index, deed: "while it was loaded"))
             do throws(Refusal) {
-                let library = try Library.load(path: file.copy, file: file.file, content: .init(build: 1))
+                let library = try Library.load(
+                    path: file.copy, file: file.file, content: .init(build: 1))
                 libraries.append((index, library))
                 say(.listing(file: index, listing(of: library)))
             } catch {

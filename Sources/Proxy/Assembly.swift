@@ -207,7 +207,7 @@ extension Assembly {
         let place = InstancePlace(
             board: shared.board, pool: state.rows, worker: worker, clock: shared.clocks[worker],
             metrics: shared.metrics, entropy: shared.entropy &+ number,
-                gauges: shared.gauges)
+            gauges: shared.gauges)
         var instances: [StrategyInstance?] = []
         var vacant: Set<Int> = []
         for (slot, chosen) in state.strategies.enumerated() {
@@ -233,7 +233,8 @@ extension Assembly {
                 listeners[$0]?.key == sockets.key && !(listeners[$0]?.plan.isLeaving ?? true)
             }
             let plan = ListenerPlan(
-                listener, places: places, connections: known.flatMap { listeners[$0]?.plan.connections })
+                listener, places: places,
+                connections: known.flatMap { listeners[$0]?.plan.connections })
             let state = ListenerState(key: sockets.key, plan: plan)
             if let known {
                 listeners[known] = state
@@ -246,7 +247,8 @@ extension Assembly {
             // A number is given away again when nobody is connected under it any more.
             let free = listeners.indices.first {
                 !present.contains($0)
-                    && (listeners[$0].map { $0.plan.isLeaving && $0.plan.connections.isNone } ?? true)
+                    && (listeners[$0].map { $0.plan.isLeaving && $0.plan.connections.isNone }
+                        ?? true)
             }
             let number = free ?? listeners.count
             if free == nil { listeners.append(state) } else { listeners[number] = state }

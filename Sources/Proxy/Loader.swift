@@ -309,7 +309,8 @@ final class Loader: @unchecked Sendable {
         do throws(Refusal) {
             let next = try catalogue.replacing(library, with: nil, fence: fence)
             _ = try swap(configuration, next, sockets, assembly.accessLog)
-            Log.error("no earlier build of \(library.origin.file) is there: its pools do without it")
+            Log.error(
+                "no earlier build of \(library.origin.file) is there: its pools do without it")
             remember(next)
         } catch {
             Log.error("pools cannot do without \(build.label): \(error.sentence)")

@@ -36,7 +36,9 @@ extension Worker {
         // A local socket's clients have no address; they count as this machine.
         let address = peer.ip ?? .v4Loopback
         var isTrusted = false
-        for range in listeners[listener].plan.trusted where range.contains(address) { isTrusted = true }
+        for range in listeners[listener].plan.trusted where range.contains(address) {
+            isTrusted = true
+        }
         let handle = clients.insert(
             Client(fd: fd, listener: UInt16(listener), address: address, isTrusted: isTrusted))
         let isWelcome = listeners[listener].plan.connections.enter()

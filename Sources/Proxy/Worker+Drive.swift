@@ -170,7 +170,8 @@ extension Worker {
         // An answer before the request's body is through: what the client still sends is not taken
         // for another request.
         let isEarly = !exchange.it.up.isDone
-        let closes = !exchange.it.clientStays || framing == .untilClose || isEarly
+        let closes =
+            !exchange.it.clientStays || framing == .untilClose || isEarly
             || isLeaving(client)
         if !isInterim || exchange.it.minorVersion > 0 {
             let facts = ResponseFacts(

@@ -27,7 +27,11 @@ extension Worker {
             exchange.it.upstreamStays && exchange.it.up.isDone && upstream.it.link.output.isEmpty
             && upstream.it.link.isSilent(&kit)
         exchange.it.upstream = .max
-        if isClean { keep(idle: upstreamIndex, of: exchange.it.node) } else { close(upstream: upstreamIndex) }
+        if isClean {
+            keep(idle: upstreamIndex, of: exchange.it.node)
+        } else {
+            close(upstream: upstreamIndex)
+        }
         let clientIndex = exchange.it.client
         let closes = exchange.it.closesClient
         // A client that wanted this to be its last request, and has sent nothing after it that a

@@ -11,7 +11,8 @@ package final class NodeNames: Sendable {
     /// Publishes what needs no look-up. `nodes` are all nodes with their rows; `changed` is
     /// told on the resolver's thread after each look-up that the book has taken in.
     package init(
-        nodes: [(row: Int, address: HostPort)], book: AddressBook, changed: @escaping @Sendable () -> Void
+        nodes: [(row: Int, address: HostPort)], book: AddressBook,
+        changed: @escaping @Sendable () -> Void
     ) throws(SystemError) {
         var names: [(host: String, port: UInt16)] = []
         var owners: [Int] = []

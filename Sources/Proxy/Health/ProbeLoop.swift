@@ -187,7 +187,9 @@ final class ProbeLoop: @unchecked Sendable {
         } else {
             let index = Int(truncatingIfNeeded: event.token & 0xFFFF_FFFF)
             let serial = UInt32(truncatingIfNeeded: event.token >> 32)
-            guard index < seats.count, let probe = seats[index]?.probe, probe.fd >= 0, probe.serial == serial else {
+            guard index < seats.count, let probe = seats[index]?.probe, probe.fd >= 0,
+                probe.serial == serial
+            else {
                 return
             }
             go(on: index, event)

@@ -85,7 +85,8 @@ package final class Prober: Sendable {
     ///   - onPublish: called on the probing thread after workers have something new to pick up.
     package init(
         board: Board, pools: [ProbedPool], addresses: AddressBook, clock: WorkerClock,
-        entropy: UInt64 = monotonicNow(), gauges: CallGauges? = nil, onPublish: @escaping @Sendable () -> Void
+        entropy: UInt64 = monotonicNow(), gauges: CallGauges? = nil,
+        onPublish: @escaping @Sendable () -> Void
     ) throws(SystemError) {
         signals = try ProbeSignals()
         self.gauges = gauges

@@ -116,7 +116,8 @@ final class Ground {
         let assignment = Assignment(
             file: configuration.file, workers: workers,
             listeners: listeners.map { .init(key: $0.key, isNew: fresh.contains($0.key)) },
-            capacity: capacity, folder: folder, hasAccessLog: accessLog != nil, adopts: adopts, descriptors: 0)
+            capacity: capacity, folder: folder, hasAccessLog: accessLog != nil, adopts: adopts,
+            descriptors: 0)
         var descriptors = [bytes.number, board.number, crumbPage.number, plugins.number]
         if let accessLog { descriptors.append(accessLog.number) }
         for listener in listeners where fresh.contains(listener.key) {

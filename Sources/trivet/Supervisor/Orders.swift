@@ -219,7 +219,8 @@ extension Assignment {
         }
         return JSONNode(
             .object([
-                member("file", .string(file)), member("folder", .string(folder)), member("workers", .number(Double(workers))),
+                member("file", .string(file)), member("folder", .string(folder)),
+                member("workers", .number(Double(workers))),
                 member(
                     "listeners",
                     .array(
