@@ -15,6 +15,7 @@ struct ReloadTests {
         #include <stdio.h>
         #include <stdlib.h>
         #include <string.h>
+        #include <unistd.h>
         #include "trivet_plugin.h"
         #ifndef BUILD
         #define BUILD "one"
@@ -34,6 +35,18 @@ struct ReloadTests {
             turns *t = self;
             if (!pool->ready_count) return TRIVET_PASS;
             t->picks++;
+        #ifdef CRASHES_AT
+            if (t->picks == CRASHES_AT) __builtin_trap();
+        #endif
+        #ifdef LEAVES_AT
+            if (t->picks == LEAVES_AT) _Exit(0);
+        #endif
+        #ifdef LOOPS_AT
+            if (t->picks == LOOPS_AT) for (;;) __asm__ volatile("");
+        #endif
+        #ifdef SLEEPS
+            usleep(20000);
+        #endif
             out->node = pool->ready[pool->ticket(pool) % pool->ready_count];
             out->reason.data = t->reason;
             out->reason.len = snprintf(t->reason, sizeof t->reason, BUILD " %lu", t->picks);
