@@ -21,12 +21,11 @@ struct CRC32 {
     }
 
     /// Adds the bytes of a number, the lowest first.
-    mutating func add(_ number: some FixedWidthInteger & UnsignedInteger) {
-        var rest = UInt64(number)
-        for _ in 0..<(number.bitWidth / 8) {
-            add(UInt8(truncatingIfNeeded: rest))
-            rest >>= 8
-        }
+    mutating func add(_ number: UInt32) {
+        add(UInt8(truncatingIfNeeded: number))
+        add(UInt8(truncatingIfNeeded: number >> 8))
+        add(UInt8(truncatingIfNeeded: number >> 16))
+        add(UInt8(truncatingIfNeeded: number >> 24))
     }
 
     private static let table: [UInt32] = (0..<256).map { index in

@@ -33,7 +33,8 @@ package struct Ring {
             var start = Self.start(node)
             if !starts.insert(start.value).inserted {
                 // A second node with this address: its points must not all coincide with the first's.
-                start.add(node.id)
+                start.add(UInt32(truncatingIfNeeded: node.id))
+                start.add(UInt32(truncatingIfNeeded: node.id >> 32))
             }
             var count = Int(weight) * pointsPerWeight
             if wished > Self.mostPoints {
@@ -104,7 +105,7 @@ package struct Ring {
         }
         var start = CRC32()
         start.add(address.extracting(host))
-        start.add(0 as UInt8)
+        start.add(UInt8(0))
         start.add(address.extracting(port))
         return start
     }

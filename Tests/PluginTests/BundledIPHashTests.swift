@@ -110,7 +110,8 @@ import Testing
         let strategy = try library.strategy(pool: hashedPool(hashed(8000)))
         var beyond = 0
         for index in 0..<2000 {
-            let node = try #require(strategy.pick(client: "10.\(index / 256).\(index % 256).1").node)
+            let node = try #require(
+                strategy.pick(client: "10.\(index / 256).\(index % 256).1").node)
             if node >= 6271 { beyond += 1 }
         }
         #expect((300...570).contains(beyond), "a fifth of the nodes get a fifth of the clients")

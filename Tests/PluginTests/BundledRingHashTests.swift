@@ -81,7 +81,8 @@ import Testing
     func theRingIsTheOneThatIsWrittenDown(points: Int) throws {
         let nodes = [
             (host: "10.0.0.7", port: "80", weight: 1), (host: "[::1]", port: "8080", weight: 2),
-            (host: "/run/app.sock", port: "", weight: 1), (host: "node.example", port: "", weight: 1),
+            (host: "/run/app.sock", port: "", weight: 1),
+            (host: "node.example", port: "", weight: 1),
         ]
         let pool = hashedPool(hashed(4, weights: [1, 2, 1, 1]))
         for (index, address) in ["10.0.0.7:80", "[::1]:8080", "unix:/run/app.sock", "node.example"]
@@ -110,7 +111,11 @@ import Testing
             let key = Self.key("key\(index)")
             let before = try #require(whole.pick(hash: key).node)
             let after = try #require(less.pick(hash: key).node)
-            if before == 4 { moved += 1 } else { #expect(after == (before > 4 ? before - 1 : before)) }
+            if before == 4 {
+                moved += 1
+            } else {
+                #expect(after == (before > 4 ? before - 1 : before))
+            }
         }
         #expect((100...320).contains(moved), "about a tenth")
     }
