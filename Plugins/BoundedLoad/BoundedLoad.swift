@@ -17,10 +17,11 @@ import TrivetPlugin
 /// in "ring-hash", with 160 points per unit of weight.
 ///
 /// Of other workers' requests the count may be 1 ms old. In pools of more than 64 ready nodes the
-/// sum over all nodes is taken once a millisecond and carried on in between, so that a pick
-/// costs O(log points) and the nodes that are passed by for lack of room, which are few: O(1/e^2) on
-/// average for a factor of 1 + e. If 512 points lead to no room, the least busy node gets
-/// the request, in O(ready nodes).
+/// sum over all nodes is taken once a millisecond (or, if that is longer, once in as many
+/// microseconds as there are nodes) and carried on by own picks in between. So a pick costs
+/// O(log points) and the nodes that are passed by for lack of room, which are few: O(1/e^2) on
+/// average for a factor of 1 + e. If 512 points lead to no room, the least busy node gets the
+/// request, in O(ready nodes).
 struct BoundedLoad: Strategy, Describing, Plugin {
     static let name = "bounded-load"
     static let version = "1.0.0"
@@ -31,8 +32,9 @@ struct BoundedLoad: Strategy, Describing, Plugin {
 
     /// Up to here the sums are taken anew for every pick: 64 loads are some 100 ns.
     private static let fewNodes = 64
-    /// Nanoseconds for which the sums over many nodes are good: the age of the host's own counts.
-    private static let lifetime: UInt64 = 1_000_000
+    /// Nanoseconds for which the sums over many nodes are good: at least the age of the host's own
+    /// counts, and so long that summing up (some 10 ns a node) takes a hundredth of the time.
+    private static func lifetime(_ nodes: Int) -> UInt64 { max(1_000_000, UInt64(nodes) * 1000) }
 
     private let host: Host
     private let factor: Double
@@ -77,7 +79,7 @@ struct BoundedLoad: Strategy, Describing, Plugin {
     private mutating func sumIfDue(_ pool: Pool) {
         let ready = pool.ready
         if ready.count > Self.fewNodes, ready.count == readyCount,
-            host.now &- summedAt < Self.lifetime
+            host.now &- summedAt < Self.lifetime(ready.count)
         {
             return
         }

@@ -45,7 +45,7 @@ struct IPHash: Strategy, Updating, Plugin {
     }
 
     mutating func update(_ pool: Pool, _ changes: Changes) {
-        // O(nodes), and cheap: 10,000 are some 50 µs. States are looked at when picking.
+        // O(nodes), and cheap: 10,000 are some 100 µs. States are looked at when picking.
         if !changes.isDisjoint(with: [.nodes, .weights]) { sumWeights(pool) }
     }
 

@@ -21,16 +21,12 @@ func hashed(_ count: Int, weights: [UInt32] = []) -> [FakePool.Node] {
     (0..<count).map { index in
         FakePool.Node(
             name: "n\(index)", weight: index < weights.count ? weights[index] : 1,
-            id: UInt64(index) &* 0x9E37_79B9_7F4A_7C15, address: "10.1.0.1:\(8000 + index)",
-            inFlight: 0)
+            id: UInt64(index) &* 0x9E37_79B9_7F4A_7C15, running: 0,
+            address: "10.1.0.1:\(8000 + index)")
     }
 }
 
-func hashedPool(_ nodes: [FakePool.Node]) -> FakePool {
-    let pool = FakePool([])
-    pool.nodes = nodes
-    return pool
-}
+func hashedPool(_ nodes: [FakePool.Node]) -> FakePool { FakePool(nodes) }
 
 @Suite struct BundledHashingTests {
     static let clients = (0..<400).map { "10.\($0 % 7).\($0 % 256).\($0 / 2)" }
@@ -206,5 +202,11 @@ func hashedPool(_ nodes: [FakePool.Node]) -> FakePool {
             }
         }
         if Self.isJudged { #expect(count == 0) }
+        // That plugins are counted at all: to describe itself one does allocate.
+        guard hashing == .ring, Self.isJudged else { return }
+        allocations_watch(thread)
+        defer { allocations_watch(0) }
+        #expect(strategy.describe() != nil)
+        #expect(allocations_count() > 10)
     }
 }

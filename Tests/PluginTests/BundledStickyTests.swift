@@ -65,7 +65,7 @@ import Testing
     }
 
     @Test func nodesComeAndGo() throws {
-        let pool = FakePool([])
+        let pool = FakePool([String]())
         let strategy = try library.strategy(pool: pool)
         #expect(strategy.pick().decision == TRIVET_PASS)
         pool.nodes = (0..<10_000).map { FakePool.Node(name: "n\($0)") }
