@@ -24,11 +24,13 @@ struct Bundled {
     let name: String
     let module: String
     let folder: String
+    /// Modules of `Plugins` that it shares with others; linked into its own file.
+    var shares: [Target.Dependency] = []
 
     var target: Target {
         .target(
-            name: module, dependencies: ["CTrivet", "TrivetPlugin"], path: "Plugins/\(folder)",
-            swiftSettings: strict)
+            name: module, dependencies: ["CTrivet", "TrivetPlugin"] + shares,
+            path: "Plugins/\(folder)", swiftSettings: strict)
     }
     var product: Product {
         .library(name: "trivet-\(name)", type: .dynamic, targets: [module])
@@ -48,6 +50,13 @@ let plugins: [Bundled] = [
     Bundled(name: "two-choices", module: "TwoChoicesPlugin", folder: "TwoChoices"),
     Bundled(name: "random", module: "RandomPlugin", folder: "Random"),
     Bundled(name: "peak-ewma", module: "PeakEWMAPlugin", folder: "PeakEWMA"),
+    Bundled(name: "sticky", module: "StickyPlugin", folder: "Sticky"),
+    Bundled(name: "ip-hash", module: "IPHashPlugin", folder: "IPHash", shares: ["Affinity"]),
+    Bundled(name: "ring-hash", module: "RingHashPlugin", folder: "RingHash", shares: ["Affinity"]),
+    Bundled(name: "maglev", module: "MaglevPlugin", folder: "Maglev", shares: ["Affinity"]),
+    Bundled(
+        name: "bounded-load", module: "BoundedLoadPlugin", folder: "BoundedLoad",
+        shares: ["Affinity"]),
 ]
 
 /// Tests of one module: `Tests/<name>`. Never depends on a plugin: two of them in one process would
@@ -72,6 +81,10 @@ let package = Package(
         .target(name: "CTrivet", path: "SDK/CTrivet"),
         .target(
             name: "TrivetPlugin", dependencies: ["CTrivet"], path: "SDK/TrivetPlugin",
+            swiftSettings: strict),
+        // What the bundled plugins that hash have in common.
+        .target(
+            name: "Affinity", dependencies: ["CTrivet", "TrivetPlugin"], path: "Plugins/Affinity",
             swiftSettings: strict),
 
         // The host, from the ground up.
@@ -105,7 +118,8 @@ let package = Package(
             "BalanceTests", uses: ["Balance", "Base", "CLinux", "CTrivet", "TestKit"],
             exclude: ["Fixtures"]),
         tests(
-            "PluginTests", uses: ["Loading", "Balance", "Base", "CTrivet", "TestKit"],
+            "PluginTests",
+            uses: ["Loading", "Balance", "Base", "CLinux", "CTrivet", "TestKit", "CAllocations"],
             exclude: ["Fixtures"]),
         tests(
             "ProxyTests",

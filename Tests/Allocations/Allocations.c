@@ -4,6 +4,7 @@
 
 #include "CAllocations.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -58,6 +59,15 @@ int posix_memalign(void **out, size_t alignment, size_t size) {
 #endif
 
 void allocations_watch(int32_t thread) {
+    if (thread == 0) {
+        atomic_store(&watched, 0);
+        return;
+    }
+    int32_t nobody = 0;
+    while (!atomic_compare_exchange_weak(&watched, &nobody, -1)) {
+        nobody = 0;
+        sched_yield();
+    }
     atomic_store(&count, 0);
     atomic_store(&watched, thread);
 }

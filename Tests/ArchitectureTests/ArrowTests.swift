@@ -8,7 +8,8 @@ import Testing
     static let allowed: [String: Set<String>] = [
         "SDK/CTrivet": [],
         "SDK/TrivetPlugin": ["CTrivet"],
-        "Plugins": ["TrivetPlugin", "CTrivet"],
+        "Plugins": ["TrivetPlugin", "CTrivet", "Affinity"],
+        "Plugins/Affinity": ["TrivetPlugin", "CTrivet"],
         "Sources/CLinux": [],
         "Sources/Base": [],
         "Sources/Config": ["Base"],
@@ -24,7 +25,7 @@ import Testing
 
     static let house: Set<String> = [
         "Base", "Config", "Net", "HTTP", "Balance", "Loading", "Proxy", "CLinux", "CTrivet",
-        "TrivetPlugin", "trivet",
+        "TrivetPlugin", "trivet", "Affinity",
     ]
 
     @Test("No module imports what it must not know")

@@ -211,6 +211,7 @@ final class FakePool {
         /// Requests that all workers have running there; its place in the pool, unless told otherwise.
         var running: UInt32? = nil
         var latency: UInt64 = 0
+        var address = "127.0.0.1:80"
     }
 
     let raw = UnsafeMutablePointer<trivet_pool>.allocate(capacity: 1)
@@ -275,7 +276,7 @@ final class FakePool {
 
     private func make(_ node: Node, _ id: UInt64) -> trivet_node {
         unsafe trivet_node(
-            id: id, name: arena.str(node.name), address: arena.str("127.0.0.1:80"),
+            id: id, name: arena.str(node.name), address: arena.str(node.address),
             state: node.state, weight: node.weight, tier: node.tier,
             metadata_count: UInt32(node.metadata.count),
             metadata: UnsafePointer(arena.pairs(node.metadata)))
@@ -323,7 +324,8 @@ final class FakeStrategy {
 
     func pick(
         target: String = "/", attempt: Int = 0, tried: [Int] = [], session: String = "",
-        sessionNode: Int? = nil, zone: String? = nil, explain: Bool = false
+        sessionNode: Int? = nil, zone: String? = nil, explain: Bool = false, hash: UInt64 = 0,
+        client: String = ""
     ) -> Picked {
         let arena = Arena()
         var request = unsafe trivet_request()
@@ -331,6 +333,8 @@ final class FakeStrategy {
         unsafe request.flags = explain ? TRIVET_REQUEST_EXPLAIN : 0
         unsafe request.method = arena.str("GET")
         unsafe request.target = arena.str(target)
+        unsafe request.hash = hash
+        unsafe request.client = arena.str(client)
         unsafe request.session = arena.str(session)
         unsafe request.session_node = sessionNode.map { UInt32($0) } ?? TRIVET_NO_NODE
         unsafe request.attempt = UInt32(attempt)
@@ -382,6 +386,23 @@ final class FakeStrategy {
             let decision = unsafe table.pointee.pick(me, pool.raw, &request, &out)
             unsafe body(decision == TRIVET_PICKED ? Int(out.node) : nil)
         }
+    }
+
+    /// Picks for clients 10.0.n.1, as a warm worker does: nothing here allocates between the picks.
+    func pickWarm(_ count: Int, watching: (Bool) -> Void) {
+        var request = unsafe trivet_request()
+        unsafe request.size = UInt32(MemoryLayout<trivet_request>.size)
+        unsafe request.session_node = TRIVET_NO_NODE
+        let clients = unsafe (0..<256).map { unsafe arena.str("10.0.\($0).1") }
+        var out = unsafe trivet_pick()
+        for round in 0..<(2 * count) {
+            if round == count { watching(true) }
+            unsafe request.client = clients[round % 256]
+            unsafe out = trivet_pick()
+            unsafe out.node = TRIVET_NO_NODE
+            _ = unsafe table.pointee.pick(me, pool.raw, &request, &out)
+        }
+        watching(false)
     }
 
     func update(_ changes: UInt32) { unsafe table.pointee.update?(me, pool.raw, changes) }

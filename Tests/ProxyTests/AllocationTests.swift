@@ -19,10 +19,9 @@ import Testing
         let client = try Conversation(port: worker.port)
         for _ in 0..<200 { try exchange(client) }
         allocations_watch(try worker.threadIdentifier())
+        defer { allocations_watch(0) }
         for _ in 0..<2000 { try exchange(client) }
-        let count = allocations_count()
-        allocations_watch(0)
-        return count
+        return allocations_count()
     }
 
     #if DEBUG

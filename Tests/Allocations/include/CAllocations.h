@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Counts from 0 the allocations of the thread with this id (gettid); 0: of nobody.
+// Counts from 0 the allocations of the thread with this id (gettid), once nobody else is being watched;
+// 0: ends that. Who watches must end it, also when the test fails.
 void allocations_watch(int32_t thread);
 // How many there were since.
 uint64_t allocations_count(void);
