@@ -6,7 +6,7 @@ import CTrivet
 
 extension PoolView {
     /// The node of that id, or `PickFacts.noNode` if it is not (or no longer) in the pool. O(1).
-    package func find(id: UInt64) -> UInt32 { nodeIndex.find(id, in: unsafe nodes) }
+    package func find(id: UInt64) -> UInt32 { unsafe nodeIndex.find(id, in: nodes) }
 
     /// The id of a node, the same after a restart and on a second balancer.
     package func id(of node: UInt32) -> UInt64 {

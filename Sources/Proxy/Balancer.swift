@@ -20,9 +20,11 @@ package final class Balancer: @unchecked Sendable {
     /// - Parameters:
     ///   - sockets: of each listener, in the file's order; the balancer owns them from here on.
     ///   - accessLog: a descriptor to append to, or -1.
+    ///   - sessionSecret: random bytes that sign the sessions of pools without a secret of their own;
+    ///     the same for every balancer that is to take them up.
     package init(
         configuration: Configuration, catalogue: Catalogue, sockets: [ListenerSockets],
-        board: Board, accessLog: Int32
+        board: Board, accessLog: Int32, sessionSecret: [UInt8]
     ) throws(Refusal) {
         var wakeups: [Wakeup] = []
         let inbox: LoaderInbox
@@ -35,7 +37,7 @@ package final class Balancer: @unchecked Sendable {
         shared = WorkerShared(
             board: board, addresses: AddressBook(), metrics: Metrics(), entropy: wallNow(),
             clocks: (0..<board.workers).map { _ in WorkerClock(monotonicNow()) },
-            wakeups: wakeups, inbox: inbox)
+            wakeups: wakeups, inbox: inbox, sessionSecret: sessionSecret)
         (loader, first) = try Loader.begin(
             shared, configuration: configuration, catalogue: catalogue, sockets: sockets,
             accessLog: accessLog)

@@ -103,7 +103,8 @@ private final class Service: @unchecked Sendable {
             balancer = try Balancer(
                 configuration: configuration, catalogue: catalogue,
                 sockets: assignment.sockets(descriptors), board: board,
-                accessLog: assignment.accessLog(descriptors))
+                accessLog: assignment.accessLog(descriptors),
+                sessionSecret: assignment.sessionSecret.bytes)
             try balancer.start()
         } catch {
             throw .input([error.sentence])

@@ -20,6 +20,7 @@ final class Ground {
     private let board: Descriptor
     private let capacity: BoardCapacity
     private let accessLog: Descriptor?
+    private let sessionSecret: SessionSecret
 
     /// `board`: memory of somebody else's for the board, of any size; otherwise it is made here.
     init(
@@ -30,6 +31,7 @@ final class Ground {
         Self.raiseDescriptorLimit()
         self.bytes = try .memory("trivet-configuration", bytes)
         accessLog = try Self.openLog(configuration)
+        sessionSecret = try SessionSecret()
         capacity = BoardCapacity(roomFor: poolSpecs(of: configuration))
         let size = Board.bytesNeeded(capacity, workers: workers)
         if let board { self.board = board } else { self.board = try .memory("trivet-board") }
@@ -54,6 +56,7 @@ final class Ground {
         self.bytes = try .memory("trivet-configuration", bytes)
         board = old.board
         capacity = old.capacity
+        sessionSecret = old.sessionSecret
         accessLog = try Self.openLog(configuration)
         var listeners: [ListeningSockets] = []
         var fresh: Set<String> = []
@@ -92,7 +95,8 @@ final class Ground {
         let assignment = Assignment(
             file: configuration.file, workers: workers,
             listeners: listeners.map { .init(key: $0.key, isNew: fresh.contains($0.key)) },
-            capacity: capacity, hasAccessLog: accessLog != nil, adopts: adopts, descriptors: 0)
+            capacity: capacity, hasAccessLog: accessLog != nil, adopts: adopts,
+            sessionSecret: sessionSecret, descriptors: 0)
         var descriptors = [bytes.number, board.number]
         if let accessLog { descriptors.append(accessLog.number) }
         for listener in listeners where fresh.contains(listener.key) {
