@@ -97,7 +97,7 @@ struct SessionNote {
 
 /// One Set-Cookie line (RFC 6265 section 4.1), written where it lies.
 struct SetCookieLine {
-    // "Set-Cookie: ", a name of 64, "=", a value of 136, attributes of 55 and "; Secure", CR and LF.
+    // "Set-Cookie: ", a name of 64, "=", a value of 136, attributes of 53 and "; Secure", CR and LF.
     private var bytes: [320 of UInt8] = .init(repeating: 0)
     private(set) var count = 0
 
