@@ -36,7 +36,8 @@ extension Reader {
             let fields = object(
                 member.value, what,
                 keys: [
-                    "strategy", "health", "timeouts", "nodes", "retries", "reuse", "session", "hash",
+                    "strategy", "health", "timeouts", "nodes", "retries", "reuse", "session",
+                    "hash",
                 ],
                 later: ["tls", "max_in_flight", "health_of", "profile", "protocol"])
         else { return pool }

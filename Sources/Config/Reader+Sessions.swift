@@ -57,7 +57,8 @@ extension Reader {
         if elements.isEmpty {
             complain(
                 node.place,
-                "\(what) has an empty list of secrets; expected one or two, or no \"secret\" at all")
+                "\(what) has an empty list of secrets; expected one or two, or no \"secret\" at all"
+            )
         } else if elements.count > 2 {
             complain(
                 elements[2].place,
@@ -117,7 +118,8 @@ extension Reader {
             complain(
                 node.place,
                 "\(what) is \(quoted(text))"
-                    + advice(text, words + ["{ header: \"name\" }", "{ cookie: \"name\" }"], "expected"))
+                    + advice(
+                        text, words + ["{ header: \"name\" }", "{ cookie: \"name\" }"], "expected"))
         case .object(let members):
             guard let fields = object(node, what, keys: ["header", "cookie"]) else { return nil }
             if members.count > 1, fields["header"] != nil, fields["cookie"] != nil {

@@ -123,12 +123,13 @@ extension RequestHead {
         while let pair = pairs.next(bytes) {
             if isName(bytes, pair.name, name) { continue }
             if !isAnyLeft {
-                // Nothing but white space is not worth a line.
-                guard !pair.name.isEmpty || !pair.value.isEmpty else { continue }
                 var start = Int(pair.whole.start)
-                while isBlank(bytes[start]) { start += 1 }
+                let end = Int(pair.whole.end)
+                while start < end, isBlank(bytes[start]) { start += 1 }
+                // Nothing but white space is not worth a line.
+                if start == end { continue }
                 guard out.write(bytes, field.name), out.write(": "),
-                    out.write(bytes, start, Int(pair.whole.end))
+                    out.write(bytes, start, end)
                 else { return false }
                 isAnyLeft = true
             } else {

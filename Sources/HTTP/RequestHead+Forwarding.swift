@@ -48,7 +48,8 @@ extension RequestHead {
         to out: inout OutputSpan<UInt8>
     ) -> Bool {
         let before = out.count
-        if writeStart(bytes, facts, to: &out), writeFields(bytes, facts, without: cookie, to: &out) {
+        if writeStart(bytes, facts, to: &out), writeFields(bytes, facts, without: cookie, to: &out)
+        {
             return true
         }
         out.removeLast(out.count - before)

@@ -159,7 +159,11 @@ extension Worker {
                 seed: view.it.seed),
             attempt: exchange.it.attempt, flags: log.isOn ? PickFacts.explain : 0)
         let outcome = view.it.pick(facts)
-        if affinity.it.hasSession { noteSession(affinity, exchange, client, head, opened, view) }
+        if affinity.it.hasSession {
+            noteSession(affinity, exchange, client, head, opened, view)
+        } else if view.it.lastPickSticks || !view.it.lastSession.isEmpty {
+            noteNoSession(affinity, pool: shared.names[Int(exchange.it.pool)].pool)
+        }
         return outcome
     }
 

@@ -6,6 +6,10 @@ import Balance
 import Base
 import HTTP
 import Net
+import Synchronization
+
+/// Pools whose strategies wished a session where there is none, and of which that was said.
+private let told = Mutex<Set<String>>([])
 
 extension Worker {
     // A client may have several cookies of one name; each that is looked at costs two compressions, so
@@ -21,7 +25,9 @@ extension Worker {
         guard affinity.it.hasSession, head.it.hasCookies else { return nil }
         let bytes = client.it.link.input.bytes
         for look in 0..<Self.looks {
-            guard let value = head.it.cookie(bytes, named: affinity.it.cookie.span, look) else { break }
+            guard let value = head.it.cookie(bytes, named: affinity.it.cookie.span, look) else {
+                break
+            }
             exchange.it.session.hasCookie = true
             let opened = affinity.it.seal.open(
                 bytes.extracting(value.indices), now: wallSeconds())
@@ -76,6 +82,17 @@ extension Worker {
         exchange.it.session = note
     }
 
+    /// Says once that what a strategy wishes has no effect.
+    func noteNoSession(_ affinity: Ref<Affinity>, pool: @autoclosure () -> String) {
+        guard !affinity.it.hasTold else { return }
+        affinity.it.hasTold = true
+        let pool = pool()
+        guard told.withLock({ $0.insert(pool).inserted }) else { return }
+        Log.warning(
+            "pool \(pool): a strategy wants to keep clients on their nodes, but the pool has no "
+                + "\"session\": they are not kept")
+    }
+
     /// Writes the line that gives the client its session into `setCookie`, or none if it has what it
     /// needs. For the final head of the answer of the node that serves.
     mutating func prepareCookie(_ exchange: Ref<Exchange>) {
@@ -121,7 +138,9 @@ extension Worker {
             guard let value = head.it.value(bytes, of: affinity.it.keyName.span) else { return 0 }
             range = value
         case .cookie:
-            guard let value = head.it.cookie(bytes, named: affinity.it.keyName.span) else { return 0 }
+            guard let value = head.it.cookie(bytes, named: affinity.it.keyName.span) else {
+                return 0
+            }
             range = value
         }
         return range.isEmpty ? 0 : Self.hash(bytes.extracting(range.indices), seed)

@@ -97,7 +97,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("'client'", HashKey.client), ("'path'", .path), ("{ header: 'X-User' }", .header("x-user")),
+        ("'client'", HashKey.client), ("'path'", .path),
+        ("{ header: 'X-User' }", .header("x-user")),
         ("{ cookie: 'Id' }", .cookie("Id")),
     ])
     func `a hash key is where it is said to be`(written: String, key: HashKey) throws {

@@ -21,6 +21,10 @@ final class StickyStrategy: Sendable {
     }
 
     private let all = Mutex<[Seen]>([])
+    private let isRecording: Bool
+
+    /// Without `recording` it allocates nothing.
+    init(recording: Bool = true) { isRecording = recording }
 
     /// Of each pick, in order.
     var seen: [Seen] { all.withLock { $0 } }
@@ -50,9 +54,11 @@ final class StickyStrategy: Sendable {
     ) -> trivet_decision {
         let target = unsafe Self.text(request.target)
         let node = unsafe request.session_node
-        let now = unsafe Seen(
-            session: Self.text(request.session), node: node, hash: request.hash)
-        all.withLock { $0.append(now) }
+        if isRecording {
+            let now = unsafe Seen(
+                session: Self.text(request.session), node: node, hash: request.hash)
+            all.withLock { $0.append(now) }
+        }
         if target.hasPrefix("/free") { return TRIVET_PASS }
         if target.hasPrefix("/carry?") || target.hasPrefix("/both?") {
             let start = target.utf8.firstIndex(of: UInt8(ascii: "?"))!

@@ -3,14 +3,16 @@
 
 import Balance
 import Base
-import Config
 import CTrivet
+import Config
 import Net
 import Testing
 
 @testable import Proxy
 
 @Suite struct WorkerSessionTests {
+    init() { Lines.collect() }
+
     private static let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
     /// Nodes that answer with their number and the head that came to them.
@@ -18,6 +20,7 @@ import Testing
         try TestNode { conversation in
             while true {
                 let head = try conversation.read(until: "\r\n\r\n")
+                if head.contains("Content-Length: 5") { _ = try conversation.read(count: 5) }
                 let body = head.hasPrefix("HEAD") ? "" : "\(number)\r\n\(head)"
                 try conversation.send(
                     "HTTP/1.1 200 OK\r\nX-Node: \(number)\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
@@ -126,13 +129,8 @@ import Testing
         let stage = try stage()
         let head = try stage.ask("/", method: "HEAD")
         let cookie = "Cookie: S=\(try value(head.cookie))\r\n"
-        let upload = try TestNode { conversation in
-            _ = try conversation.response()
-            try conversation.send(Self.ok)
-        }
-        _ = upload
         try stage.client.send(
-            "POST / HTTP/1.1\r\nHost: a\r\n\(cookie)Content-Length: 0\r\n\r\n")
+            "POST / HTTP/1.1\r\nHost: a\r\n\(cookie)Content-Length: 5\r\n\r\nhello")
         let answer = try stage.client.response()
         #expect(answer.head.contains("X-Node: \(head.node)\r\n"))
         #expect(!answer.head.contains("Set-Cookie"))
@@ -147,6 +145,8 @@ import Testing
         let plain = try self.stage(Affinity(session: nil, hashKey: nil, pool: "pool", spare: []))
         #expect(try plain.ask().cookie == nil)
         #expect(try plain.ask("/", "Cookie: S=1\r\n").seen.contains("\r\nCookie: S=1\r\n"))
+        // The operator is told, once.
+        #expect(Lines.about("a strategy wants to keep clients").count == 1)
         plain.end()
     }
 
@@ -183,7 +183,8 @@ import Testing
 
     @Test("a cookie is renewed in the second half of its life, and for a new secret")
     func renewed() throws {
-        let stage = try stage(affinity(secrets: ["new new new new!", "old old old old!"], age: 1_000_000_000_000))
+        let stage = try stage(
+            affinity(secrets: ["new new new new!", "old old old old!"], age: 1_000_000_000_000))
         func sealed(_ secrets: [String], left: UInt32) -> String {
             let content = SessionContent(node: 2, expiry: UInt32(wallSeconds()) + left)
             let value = affinity(secrets: secrets).seal.seal(content, nonce: 5)
@@ -320,7 +321,8 @@ import Testing
         arguments: [
             (HashKey.client, "/", "", "127.0.0.1"), (.path, "/a/b?c", "", "/a/b"),
             (.header("x-user"), "/", "X-USER: me\r\nx-user: you\r\n", "me"),
-            (.header("x-user"), "/", "X-Use: me\r\n", nil), (.header("x-user"), "/", "X-User:\r\n", nil),
+            (.header("x-user"), "/", "X-Use: me\r\n", nil),
+            (.header("x-user"), "/", "X-User:\r\n", nil),
             (.cookie("id"), "/", "Cookie: ID=1; id=42\r\n", "42"),
             (.cookie("id"), "/", "Cookie: id=\r\n", nil), (.cookie("id"), "/", "", nil),
             (nil, "/", "", nil),

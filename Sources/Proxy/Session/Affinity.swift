@@ -28,6 +28,9 @@ struct Affinity: Sendable {
     /// Of the header, in lower case, or of the cookie.
     let keyName: [UInt8]
 
+    /// That a strategy wished a session where there is none was said, by this worker at least.
+    var hasTold = false
+
     /// A pool that keeps nobody and hashes nothing.
     static let none = Affinity(session: nil, hashKey: nil, pool: "", spare: [])
 
@@ -109,7 +112,9 @@ struct SetCookieLine {
 
     mutating func clear() { count = 0 }
 
-    mutating func write(_ affinity: borrowing Affinity, _ value: borrowing SessionValue, secure: Bool) {
+    mutating func write(
+        _ affinity: borrowing Affinity, _ value: borrowing SessionValue, secure: Bool
+    ) {
         count = 0
         add("Set-Cookie: ")
         add(affinity.cookie.span)

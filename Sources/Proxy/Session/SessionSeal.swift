@@ -100,7 +100,8 @@ struct SessionSeal: Sendable {
 
     /// `secrets`: one or two; the first signs.
     init(secrets: [[UInt8]], pool: String, cookie: String) {
-        precondition(!secrets.isEmpty && secrets.count <= 2, "judged when the configuration is read")
+        precondition(
+            !secrets.isEmpty && secrets.count <= 2, "judged when the configuration is read")
         newest = Keys(secret: secrets[0], pool: pool, cookie: cookie)
         isRotating = secrets.count == 2
         older = isRotating ? Keys(secret: secrets[1], pool: pool, cookie: cookie) : newest
@@ -148,7 +149,8 @@ struct SessionSeal: Sendable {
         guard text.count <= SessionValue.limit else { return nil }
         var bytes: [102 of UInt8] = .init(repeating: 0)
         var room = bytes.mutableSpan
-        guard let count = Base64URL.decode(text, into: &room), count > Self.headLength + Self.tagLength,
+        guard let count = Base64URL.decode(text, into: &room),
+            count > Self.headLength + Self.tagLength,
             bytes[0] == Self.version
         else { return nil }
         let end = count - Self.tagLength
@@ -178,7 +180,9 @@ struct SessionSeal: Sendable {
         return OpenedSession(content: content, isOld: isOld)
     }
 
-    private static func isSigned(_ bytes: borrowing [102 of UInt8], _ end: Int, by key: HMAC) -> Bool {
+    private static func isSigned(_ bytes: borrowing [102 of UInt8], _ end: Int, by key: HMAC)
+        -> Bool
+    {
         let tag = key.code(bytes.span.extracting(0..<end))
         return isSameInConstantTime(
             tag.span.extracting(0..<tagLength), bytes.span.extracting(end..<end + tagLength))
