@@ -162,7 +162,7 @@ extension Worker {
         if affinity.it.hasSession {
             noteSession(affinity, exchange, client, head, opened, view)
         } else if view.it.lastPickSticks || !view.it.lastSession.isEmpty {
-            noteNoSession(affinity, pool: shared.names[Int(exchange.it.pool)].pool)
+            noteNoSession(affinity, pool: names[Int(exchange.it.pool)].pool)
         }
         return outcome
     }

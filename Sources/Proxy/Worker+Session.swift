@@ -98,11 +98,13 @@ extension Worker {
     mutating func prepareCookie(_ exchange: Ref<Exchange>) {
         setCookie.clear()
         let note = exchange.it.session
-        guard note.wishesSession else { return }
+        // A reload since the pick may have taken the pool or the node away, and with it the wish.
+        guard note.wishesSession, !exchange.it.isOrphan, exchange.it.node != .max else { return }
+        let affinity = affinities.at(UInt32(exchange.it.pool))
+        guard affinity.it.hasSession else { return }
         let serving = pools.at(UInt32(exchange.it.pool)).it.id(of: exchange.it.node)
         let isElsewhere = note.sticks && !(note.namesNode && note.node == serving)
         guard note.isDue || isElsewhere else { return }
-        let affinity = affinities.at(UInt32(exchange.it.pool))
         var content = SessionContent()
         content.node = note.sticks ? serving : note.namesNode ? note.node : nil
         if note.carried != .max { content.carried = carrieds[note.carried] }

@@ -15,7 +15,7 @@ struct SessionTests {
         return try Cluster(
             health: health ? #"{ check: "octopus", interval: "100ms", timeout: "2s" }"# : nil,
             strategy: #"["fixture-sticky", "round-robin"]"#, pool: "session: \(session),",
-            top: #"plugins: ["\#(folder)/libfixture-sticky.so"],"#)
+            top: #"pid_file: "trivet.pid", plugins: ["\#(folder)/libfixture-sticky.so"],"#)
     }
 
     private static let secret = #"{ cookie: "TRIVET", secret: "a secret of 26 characters." }"#
@@ -141,6 +141,44 @@ struct SessionTests {
         #expect(kept.head.values("Set-Cookie") == [])
         let stale = try after.client().get("/", fields: [("Cookie", given)])
         #expect(stale.head.values("Set-Cookie").count == 1)
+    }
+
+    @Test("sessions survive reloads, of which one changes the secret", .timeLimit(.minutes(1)))
+    func reloads() throws {
+        let made = #"{ cookie: "TRIVET" }"#
+        let given = #"{ cookie: "TRIVET", secret: "a secret of 26 characters." }"#
+        let both =
+            #"{ cookie: "TRIVET", secret: ["the new secret, 26 letters", "#
+            + #""a secret of 26 characters."] }"#
+        let cluster = try cluster(made, health: false)
+        let client = try cluster.client()
+        /// Serves with another session setting.
+        func reload(_ before: String, _ after: String) throws {
+            let file = cluster.trivet.folder.path + "/trivet.json5"
+            let text = String(decoding: try readFile(file), as: UTF8.self)
+            let place = try #require(text.range(of: before))
+            try cluster.trivet.folder.write(
+                text[..<place.lowerBound] + after + text[place.upperBound...], to: "trivet.json5")
+            let outcome = try Trivet.run(["reload", file])
+            #expect(outcome.exit == .code(0), "\(outcome.output + outcome.error)")
+        }
+        let first = try client.get("/")
+        let cookie = try cookie(first)
+        // What Trivet has made up for itself, it keeps.
+        let stricter = #"{ cookie: "TRIVET", same_site: "strict" }"#
+        try reload(made, stricter)
+        let second = try client.get("/", fields: [("Cookie", cookie)])
+        #expect(second.node == first.node && second["Set-Cookie"] == nil)
+        try reload(stricter, given)
+        // Nothing signed it before this one: the session begins anew.
+        let third = try client.get("/", fields: [("Cookie", cookie)])
+        let anew = try self.cookie(third)
+        try reload(given, both)
+        let fourth = try client.get("/", fields: [("Cookie", anew)])
+        #expect(fourth.node == third.node)
+        let renewed = try self.cookie(fourth)
+        let fifth = try client.get("/", fields: [("Cookie", renewed)])
+        #expect(fifth.node == third.node && fifth["Set-Cookie"] == nil)
     }
 
     @Test("a secret that nobody configured survives the balancer's death", .timeLimit(.minutes(1)))
