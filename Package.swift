@@ -74,7 +74,8 @@ let package = Package(
         .library(name: "TrivetPlugin", targets: ["TrivetPlugin"]),
     ] + plugins.map(\.product) + [
         // For the tests alone: a plugin with every facet of the SDK.
-        .library(name: "fixture-facets", type: .dynamic, targets: ["FacetsFixture"])
+        .library(name: "fixture-facets", type: .dynamic, targets: ["FacetsFixture"]),
+        .library(name: "fixture-sticky", type: .dynamic, targets: ["StickyFixture"]),
     ],
     targets: [
         // What a plugin sees.
@@ -130,6 +131,9 @@ let package = Package(
         .target(
             name: "FacetsFixture", dependencies: ["CTrivet", "TrivetPlugin"],
             path: "Tests/Fixtures/Facets", swiftSettings: strict),
+        .target(
+            name: "StickyFixture", dependencies: ["CTrivet", "TrivetPlugin"],
+            path: "Tests/Fixtures/Sticky", swiftSettings: strict),
         tests("Scenarios", uses: ["TestKit", "Base", "CLinux"]),
     ] + plugins.map(\.target),
     swiftLanguageModes: [.v6],

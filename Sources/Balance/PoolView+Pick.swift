@@ -20,6 +20,7 @@ extension PoolView {
     package func pick(_ facts: borrowing PickFacts) -> PickOutcome {
         unsafe state.pointee.reasonLength = 0
         unsafe state.pointee.sticks = false
+        unsafe state.pointee.sessionLength = 0
         guard unsafe pool.pointee.ready_count > 0 else { return .noneAlive }
         gatherIfDue()
         fillRequest(facts)
@@ -62,6 +63,7 @@ extension PoolView {
         if unsafe answer.pointee.flags & TRIVET_PICK_STICK != 0 {
             unsafe state.pointee.sticks = true
         }
+        keepSession(slot)
         return decision
     }
 
@@ -162,18 +164,34 @@ extension PoolView {
         unsafe state.pointee.reasonLength = length
     }
 
-    /// Counts a wrong answer, and says so: the first time at once, then at most every ten seconds.
-    @inline(never)
-    private func noteBadAnswer(_ slot: Int, _ node: UInt32, _ judgement: Judgement) {
+    /// Counts a wrong answer; whether it is to be told, and then how many there were since that was
+    /// last done: the first time at once, then at most every ten seconds.
+    private func countBadAnswer(_ slot: Int) -> UInt64? {
         unsafe slots[slot].badAnswers &+= 1
         unsafe slots[slot].tally?.countBadAnswer()
         let now = unsafe clock.pointee
         let total = unsafe slots[slot].badAnswers
         guard unsafe total == 1 || now &- slots[slot].badAnswersToldAt >= 10_000_000_000
-        else { return }
+        else { return nil }
         let since = unsafe total - slots[slot].badAnswersTold
         unsafe slots[slot].badAnswersToldAt = now
         unsafe slots[slot].badAnswersTold = total
+        return since
+    }
+
+    /// More to carry than a client is given.
+    @inline(never)
+    func noteLongSession(_ slot: Int, _ length: Int) {
+        guard let since = countBadAnswer(slot) else { return }
+        Log.warning(
+            "pool \(poolName): strategy \"\(strategyName(UInt8(slot)))\" has a client carry \(length) "
+                + "bytes, of which at most \(Self.sessionLimit) are possible; such sessions are not "
+                + "given out (\(since) bad answers since the last time one was told)")
+    }
+
+    @inline(never)
+    private func noteBadAnswer(_ slot: Int, _ node: UInt32, _ judgement: Judgement) {
+        guard let since = countBadAnswer(slot) else { return }
         let what =
             switch judgement {
             case .noSuchNode: "node \(node), which does not exist"

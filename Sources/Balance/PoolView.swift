@@ -17,6 +17,8 @@ package struct PoolView: ~Copyable {
     package static let strategyLimit = 4
     /// Bytes of a reason that are kept for the access log.
     package static let reasonLimit = 64
+    /// Bytes that a strategy may have a client carry.
+    package static let sessionLimit = 64
 
     /// One strategy as a pick calls it.
     @unsafe struct Slot {
@@ -77,6 +79,7 @@ package struct PoolView: ~Copyable {
         var fallbackPicks: UInt64 = 0
         var reasonLength = 0
         var sticks = false
+        var sessionLength = 0
     }
 
     package let nodeCount: Int
@@ -88,6 +91,8 @@ package struct PoolView: ~Copyable {
     let cells: UnsafeMutablePointer<Cell>
     let state: UnsafeMutablePointer<State>
     let reasonBytes: UnsafeMutablePointer<UInt8>
+    let sessionBytes: UnsafeMutablePointer<UInt8>
+    let nodeIndex: NodeIndex
     // What calls into strategies take, made once; `headers` is what `request` leads its callback
     // to.
     let headers: UnsafeMutablePointer<HeaderRecord>
@@ -135,6 +140,9 @@ package struct PoolView: ~Copyable {
         unsafe cells = .allocate(capacity: max(nodeCount, 1))
         unsafe reasonBytes = .allocate(capacity: Self.reasonLimit)
         unsafe reasonBytes.initialize(repeating: 0, count: Self.reasonLimit)
+        unsafe sessionBytes = .allocate(capacity: Self.sessionLimit)
+        unsafe sessionBytes.initialize(repeating: 0, count: Self.sessionLimit)
+        nodeIndex = unsafe NodeIndex(table.nodes, count: table.count)
         unsafe state = .allocate(capacity: 1)
         for node in 0..<nodeCount {
             let row = place.pool.rows[node]
@@ -186,6 +194,7 @@ package struct PoolView: ~Copyable {
         unsafe slots.deallocate()
         unsafe cells.deallocate()
         unsafe reasonBytes.deallocate()
+        unsafe sessionBytes.deallocate()
         unsafe state.deallocate()
         unsafe headers.deallocate()
         unsafe request.deallocate()

@@ -1,18 +1,24 @@
-// SHA-256 (FIPS 180-4), for the sums of uploads in the demo and of plugin files. Plain Swift, no
-// hardware instructions; not written to resist timing attacks.
+// SHA-256 (FIPS 180-4), for the sums of uploads in the demo and of plugin files, and below HMAC. Plain
+// Swift, no hardware instructions. No branch and no address depends on the bytes, though nothing more
+// is done against those who measure.
 
 /// A running sum: `update` as bytes arrive, `finalize` once.
 package struct SHA256: Sendable {
-    private var state: [8 of UInt32] = [
-        0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a,
-        0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
-    ]
+    private var state = Self.start
     // The begun block, and how much of it is there.
     private var block: [64 of UInt8] = .init(repeating: 0)
     private var filled = 0
     private var total: UInt64 = 0
 
     package init() {}
+
+    /// Section 5.3.3.
+    static var start: [8 of UInt32] {
+        [
+            0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a,
+            0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
+        ]
+    }
 
     package mutating func update(_ bytes: Span<UInt8>) {
         total &+= UInt64(bytes.count)
@@ -84,7 +90,7 @@ package struct SHA256: Sendable {
     /// Section 6.2.2, sixteen rounds at a time with the schedule as a ring of sixteen words. Written
     /// out, so that the working variables stay in registers: a round writes two of the eight, and the
     /// next one is called with their names turned by one place. A fifth faster than loops.
-    private static func digest(
+    static func digest(
         _ bytes: RawSpan, from start: Int, blocks: Int, into state: inout [8 of UInt32]
     ) {
         let k = constants

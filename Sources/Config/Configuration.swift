@@ -139,6 +139,44 @@ package struct Pool: Sendable {
     /// Further nodes that a request may be tried on.
     package var retries = 2
     package var reuse = Reuse.fresh
+    /// Nil: no strategy can have a client keep anything.
+    package var session: Session?
+    /// What strategies that hash are given the hash of; nil: nothing.
+    package var hashKey: HashKey?
+}
+
+/// How what a strategy has a client keep travels: a signed cookie.
+package struct Session: Sendable {
+    package enum SameSite: Sendable { case lax, strict, none }
+
+    package enum Secure: Sendable {
+        case always
+        case never
+        /// Where the client came by TLS, as far as is known here.
+        case auto
+    }
+
+    /// A token; unique in its pool, and meant to be so among the pools that share a host.
+    package var cookie: String
+    /// The first signs, all are accepted: none (the process makes one up), one or two.
+    package var secrets: [String] = []
+    /// Whole seconds. Nil: the browser forgets it when it is closed.
+    package var maxAge: Nanoseconds?
+    package var sameSite = SameSite.lax
+    package var secure = Secure.auto
+
+    package init(cookie: String) { self.cookie = cookie }
+}
+
+/// Where the key comes from that makes a request belong with others.
+package enum HashKey: Equatable, Sendable {
+    /// The client's address.
+    case client
+    /// Without the query.
+    case path
+    /// In lower case.
+    case header(String)
+    case cookie(String)
 }
 
 /// A strategy or check by name, and what is written for it alone.

@@ -35,11 +35,11 @@ extension Reader {
         guard
             let fields = object(
                 member.value, what,
-                keys: ["strategy", "health", "timeouts", "nodes", "retries", "reuse"],
-                later: [
-                    "tls", "session", "max_in_flight", "health_of", "profile", "hash_key",
-                    "protocol",
-                ])
+                keys: [
+                    "strategy", "health", "timeouts", "nodes", "retries", "reuse", "session",
+                    "hash",
+                ],
+                later: ["tls", "max_in_flight", "health_of", "profile", "protocol"])
         else { return pool }
         if let node = fields["strategy"] {
             let choices = strategies(node, what)
@@ -50,6 +50,8 @@ extension Reader {
         // An exchange remembers eight nodes that it has tried.
         pool.retries = integer(fields, "retries", 0...7) ?? pool.retries
         pool.reuse = choice(fields, "reuse", [("fresh", .fresh), ("always", .always)]) ?? .fresh
+        pool.session = fields["session"].flatMap { session($0, what) }
+        pool.hashKey = fields["hash"].flatMap { hashKey($0, what) }
         if let node = required(fields, "nodes") { pool.nodes = nodes(node, pool: pool.name, what) }
         return pool
     }

@@ -8,6 +8,8 @@ enum FieldKind: UInt8 {
     case host, contentLength, transferEncoding, connection, keepAlive, proxyConnection, te, trailer
     case upgrade, expect, maxForwards, http2Settings
     case forwarded, forwardedFor, forwardedProto, forwardedHost
+    /// End-to-end, but one of the cookies in it may be our own.
+    case cookie
     /// Any field that a Connection field of the same head lists (RFC 9110 section 7.6.1).
     case listed
 
@@ -22,6 +24,7 @@ enum FieldKind: UInt8 {
             if first == 0x68, matchesFolded(bytes, start, "host") { self = .host }
         case 6:
             if first == 0x65, matchesFolded(bytes, start, "expect") { self = .expect }
+            if first == 0x63, matchesFolded(bytes, start, "cookie") { self = .cookie }
         case 7:
             if first == 0x75, matchesFolded(bytes, start, "upgrade") { self = .upgrade }
             if first == 0x74, matchesFolded(bytes, start, "trailer") { self = .trailer }
@@ -66,7 +69,7 @@ enum FieldKind: UInt8 {
     /// keep: a client must not be able to make a node miss it by naming it there. What is
     /// hop-by-hop by itself goes anyway.
     var canBeListed: Bool {
-        self == .other || self == .trailer
+        self == .other || self == .trailer || self == .cookie
     }
 }
 
@@ -80,7 +83,7 @@ func isAllowedInTrailer(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) -> Bool 
     case 3: return !matchesFolded(bytes, start, "age") && !matchesFolded(bytes, start, "via")
     case 4: return !matchesFolded(bytes, start, "date") && !matchesFolded(bytes, start, "vary")
     case 5: return !matchesFolded(bytes, start, "range")
-    case 6: return !matchesFolded(bytes, start, "cookie") && !matchesFolded(bytes, start, "pragma")
+    case 6: return !matchesFolded(bytes, start, "pragma")
     case 7:
         return !matchesFolded(bytes, start, "expires") && !matchesFolded(bytes, start, "warning")
     case 8:

@@ -103,6 +103,7 @@ struct FieldTable: ~Copyable {
     private(set) var upgrades = 0
     private(set) var expects = 0
     private(set) var maxForwards = 0
+    private(set) var cookies = 0
     private(set) var options = ConnectionOptions()
     /// The value of the last field of its kind; meaningful when the count above is not 0.
     private(set) var host = ByteRange.empty
@@ -136,6 +137,7 @@ struct FieldTable: ~Copyable {
         upgrades = 0
         expects = 0
         maxForwards = 0
+        cookies = 0
         options = ConnectionOptions()
         host = .empty
         contentLength = .empty
@@ -181,6 +183,7 @@ struct FieldTable: ~Copyable {
             transferEncodings += 1
             transferEncoding = value
         case .connection: connections += 1
+        case .cookie: cookies += 1
         case .upgrade:
             upgrades += 1
             upgrade = value

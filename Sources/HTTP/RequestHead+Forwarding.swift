@@ -41,12 +41,17 @@ package struct ForwardingFacts: Sendable {
 extension RequestHead {
     /// Writes the head as it goes to the node. `bytes` are those that `parse` called complete. False,
     /// with `out` as it was, when it does not fit; it takes at most 512 bytes more than the head had.
+    /// `cookie`: the name of a cookie that the node is not to see; empty: it sees all.
     @_lifetime(out: copy out)
     package func writeForwarded(
-        _ bytes: Span<UInt8>, facts: ForwardingFacts, to out: inout OutputSpan<UInt8>
+        _ bytes: Span<UInt8>, facts: ForwardingFacts, without cookie: Span<UInt8> = Span(),
+        to out: inout OutputSpan<UInt8>
     ) -> Bool {
         let before = out.count
-        if writeStart(bytes, facts, to: &out), writeFields(bytes, facts, to: &out) { return true }
+        if writeStart(bytes, facts, to: &out), writeFields(bytes, facts, without: cookie, to: &out)
+        {
+            return true
+        }
         out.removeLast(out.count - before)
         return false
     }
@@ -82,7 +87,8 @@ extension RequestHead {
 
     @_lifetime(out: copy out)
     private func writeFields(
-        _ bytes: Span<UInt8>, _ facts: ForwardingFacts, to out: inout OutputSpan<UInt8>
+        _ bytes: Span<UInt8>, _ facts: ForwardingFacts, without cookie: Span<UInt8>,
+        to out: inout OutputSpan<UInt8>
     ) -> Bool {
         var copier = LineCopier()
         var sentProto = false
@@ -92,6 +98,12 @@ extension RequestHead {
             let field = table.fields[index]
             switch table.kind(index) {
             case .other, .trailer: break
+            case .cookie:
+                guard !cookie.isEmpty, hasCookie(bytes, field, named: cookie) else { break }
+                guard copier.flush(bytes, to: &out),
+                    writeCookies(bytes, field, without: cookie, to: &out)
+                else { return false }
+                continue
             case .host, .contentLength, .transferEncoding, .connection, .keepAlive,
                 .proxyConnection, .te, .upgrade, .http2Settings, .listed:
                 // Written anew, or hop-by-hop (RFC 9110 section 7.6.1). TE goes with them: trailers

@@ -40,19 +40,23 @@ extension ResponseHead {
     /// Writes the head as it goes to the client. `bytes` are those that `parse` called complete.
     /// False, with `out` as it was, when it does not fit; it takes at most 256 bytes more than the
     /// head had, and a byte for each field. With framing `untilClose` the head says that the connection will be closed.
+    /// `lines`: whole header lines of our own to add behind the node's, each with its line end; not to
+    /// an interim response.
     @_lifetime(out: copy out)
     package func writeForwarded(
-        _ bytes: Span<UInt8>, facts: ResponseFacts, to out: inout OutputSpan<UInt8>
+        _ bytes: Span<UInt8>, facts: ResponseFacts, adding lines: Span<UInt8> = Span(),
+        to out: inout OutputSpan<UInt8>
     ) -> Bool {
         let before = out.count
-        if writeHead(bytes, facts, to: &out) { return true }
+        if writeHead(bytes, facts, lines, to: &out) { return true }
         out.removeLast(out.count - before)
         return false
     }
 
     @_lifetime(out: copy out)
     private func writeHead(
-        _ bytes: Span<UInt8>, _ facts: ResponseFacts, to out: inout OutputSpan<UInt8>
+        _ bytes: Span<UInt8>, _ facts: ResponseFacts, _ lines: Span<UInt8>,
+        to out: inout OutputSpan<UInt8>
     ) -> Bool {
         // Always our own version (RFC 9112 section 2.3), to an HTTP/1.0 client too.
         guard out.write("HTTP/1.1 "), out.write(decimal: UInt64(status)), out.write(" "),
@@ -65,13 +69,14 @@ extension ResponseHead {
                 .upgrade, .http2Settings, .listed:
                 continue
             case .other, .trailer, .host, .expect, .maxForwards, .forwarded, .forwardedFor,
-                .forwardedProto, .forwardedHost:
+                .forwardedProto, .forwardedHost, .cookie:
                 guard copier.add(bytes, table.fields[index], to: &out) else { return false }
             }
         }
         guard copier.flush(bytes, to: &out) else { return false }
         // An interim response says nothing about the body or the connection.
         if isInterim { return out.write("\r\n") }
+        guard out.write(lines, 0, lines.count) else { return false }
         if facts.framing == .none, let announcedLength {
             guard out.write(framing: .length(announcedLength)) else { return false }
         } else {

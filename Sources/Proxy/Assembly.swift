@@ -127,7 +127,8 @@ extension Assembly {
                 PoolPlan(
                     rows: rows, settings: PoolSettings(pool),
                     names: PoolNames(
-                        pool: pool.name, strategies: pool.strategies.map(\.name))))
+                        pool: pool.name, strategies: pool.strategies.map(\.name)),
+                    affinity: Affinity(pool, spare: shared.sessionSecret)))
         }
         let places = Set(rows.map(\.pool))
         let gone = pools.values.map(\.rows.pool).filter { !places.contains($0) }

@@ -40,10 +40,13 @@ package final class Balancer: @unchecked Sendable {
     ///   - sockets: of each listener, in the file's order; the balancer owns them from here on.
     ///   - accessLog: a descriptor to append to, or -1.
     ///   - fences: what the catalogue was loaded under.
+    ///   - sessionSecret: random bytes that sign the sessions of pools without a secret of their own;
+    ///     the same for every balancer that is to take them up.
     ///   - onRecord: told on the loader's thread of every change of builds and fences.
     package init(
         configuration: Configuration, catalogue: Catalogue, fences: FenceList = FenceList(),
         sockets: [ListenerSockets], board: Board, accessLog: Int32, watch: Watch,
+        sessionSecret: [UInt8],
         onRecord: @escaping @Sendable (PluginRecord) -> Void = { _ in }
     ) throws(Refusal) {
         var wakeups: [Wakeup] = []
@@ -55,7 +58,8 @@ package final class Balancer: @unchecked Sendable {
         shared = WorkerShared(
             board: board, addresses: AddressBook(), metrics: Metrics(), entropy: wallNow(),
             clocks: (0..<board.workers).map { _ in WorkerClock(monotonicNow()) },
-            wakeups: wakeups, inbox: watch.inbox, gauges: watch.gauges)
+            wakeups: wakeups, inbox: watch.inbox, gauges: watch.gauges,
+            sessionSecret: sessionSecret)
         self.watch = watch
         (loader, first) = try Loader.begin(
             shared, configuration: configuration, catalogue: catalogue, fences: fences,

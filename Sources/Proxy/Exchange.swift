@@ -83,6 +83,7 @@ struct Exchange: ~Copyable {
     var pickedAt: UInt64
     var connectNs: UInt64 = 0
     var firstByteAt: UInt64 = 0
+    var session = SessionNote()
     /// Its lines in the access log's notes, if there is a log.
     var note: UInt32 = .max
 

@@ -33,6 +33,7 @@ struct PoolPlan: Sendable {
     var rows: PoolRows
     var settings: PoolSettings
     var names: PoolNames
+    var affinity: Affinity
 }
 
 /// What one listener serves, on every worker. Its number is the same for as long as its address is

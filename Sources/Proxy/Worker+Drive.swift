@@ -179,8 +179,9 @@ extension Worker {
                 closeConnection: closes && !responseHead.upgradeAccepted, framing: framing,
                 passUpgrade: responseHead.upgradeAccepted)
             let bytes = upstream.it.link.input.bytes
+            if isInterim { setCookie.clear() } else { prepareCookie(exchange) }
             let fits = kit.scratch.write {
-                responseHead.writeForwarded(bytes, facts: facts, to: &$0)
+                responseHead.writeForwarded(bytes, facts: facts, adding: setCookie.span, to: &$0)
             }
             guard fits else {
                 kit.scratch.clear()

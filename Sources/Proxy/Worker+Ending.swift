@@ -190,6 +190,7 @@ extension Worker {
         }
         exchange.up.end(&kit)
         exchange.down.end(&kit)
+        endSession(exchange.session)
         clients[exchange.client].exchange = .max
     }
 

@@ -55,6 +55,7 @@ extension Worker {
         for plan in generation.pools {
             settings[plan.rows.pool] = plan.settings
             names[plan.rows.pool] = plan.names
+            affinities[UInt32(plan.rows.pool)] = plan.affinity
             for (node, row) in plan.rows.rows.enumerated() {
                 nodeNames[row] = plan.rows.spec.nodes[node].name
             }
@@ -71,6 +72,7 @@ extension Worker {
                 metrics: shared.metrics, entropy: shared.entropy, gauges: shared.gauges)
             // A slab gives its slots in order: a pool's place is its index.
             _ = pools.insert(PoolView(at: empty, strategies: []))
+            _ = affinities.insert(.none)
             settings.append(.none)
             names.append(PoolNames(pool: "", strategies: []))
         }
@@ -113,6 +115,7 @@ extension Worker {
             board: shared.board, pool: .none, worker: index, clock: clock,
             metrics: shared.metrics, entropy: shared.entropy, gauges: shared.gauges)
         pools[UInt32(place)] = PoolView(at: empty, strategies: [])
+        affinities[UInt32(place)] = .none
         for i in 0..<UInt32(exchanges.capacity) where exchanges.isLive(index: i) {
             if exchanges[i].pool == UInt16(place) { exchanges[i].isOrphan = true }
         }

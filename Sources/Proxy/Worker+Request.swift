@@ -135,7 +135,7 @@ extension Worker {
     }
 
     /// Has the pool pick for the request that was parsed last, whose bytes lie in the client's input.
-    private func ask(
+    private mutating func ask(
         _ view: Ref<PoolView>, _ exchange: Ref<Exchange>, _ client: Ref<Client>
     ) -> PickOutcome {
         let head = requestHead(of: client)
@@ -143,14 +143,28 @@ extension Worker {
         let length = client.it.address.text(into: &room)
         let bytes = client.it.link.input.bytes
         let tried = exchange.it.tried
+        let affinity = affinities.at(UInt32(exchange.it.pool))
+        let opened = openSession(affinity, exchange, client, head)
+        let carried = opened?.content.carried ?? Carried()
         let facts = PickFacts(
             method: bytes.extracting(head.it.methodRange.indices),
             target: bytes.extracting(head.it.target.indices),
             authority: bytes.extracting(head.it.authority.indices),
             client: room.span.extracting(0..<length), bytes: bytes, fields: head.it.fields,
             tried: tried.span.extracting(0..<exchange.it.triedCount),
+            session: carried.bytes.span.extracting(0..<carried.count),
+            sessionNode: opened?.content.node.map { view.it.find(id: $0) } ?? PickFacts.noNode,
+            hash: keyHash(
+                affinity, client, head, clientText: room.span.extracting(0..<length),
+                seed: view.it.seed),
             attempt: exchange.it.attempt, flags: log.isOn ? PickFacts.explain : 0)
-        return view.it.pick(facts)
+        let outcome = view.it.pick(facts)
+        if affinity.it.hasSession {
+            noteSession(affinity, exchange, client, head, opened, view)
+        } else if view.it.lastPickSticks || !view.it.lastSession.isEmpty {
+            noteNoSession(affinity, pool: names[Int(exchange.it.pool)].pool)
+        }
+        return outcome
     }
 
     /// Takes an idle connection to the picked node where that is safe, else makes one.
@@ -194,7 +208,12 @@ extension Worker {
             facts.nodePort = address?.port ?? 80
         }
         let bytes = client.it.link.input.bytes
-        let fits = kit.scratch.write { head.it.writeForwarded(bytes, facts: facts, to: &$0) }
+        let affinity = affinities.at(UInt32(exchange.it.pool))
+        let hidden = affinity.it.cookie.span.extracting(
+            first: exchange.it.session.hasCookie ? affinity.it.cookie.count : 0)
+        let fits = kit.scratch.write {
+            head.it.writeForwarded(bytes, facts: facts, without: hidden, to: &$0)
+        }
         guard fits else {
             kit.scratch.clear()
             settle(index, .abandoned)

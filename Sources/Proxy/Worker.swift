@@ -31,6 +31,16 @@ struct Worker: ~Copyable {
     /// By the pools' places on the board, as `pools` is.
     var settings: [PoolSettings] = []
     var names: [PoolNames] = []
+    /// Likewise.
+    var affinities = Slab<Affinity>(chunk: 8)
+    /// What clients are to carry, of exchanges whose answer has not ended yet.
+    var carrieds = Slab<Carried>(chunk: 64)
+    /// For session cookies: each number comes once.
+    var nonces: SplitMix64
+    var setCookie = SetCookieLine()
+    /// Seconds since 1970, as of the turn at `wallReadAt`.
+    var wall: UInt32 = 0
+    var wallReadAt: UInt64 = 0
     /// By the nodes' rows on the board. Who is gone keeps its name until another takes the row.
     var idle: [IdleList] = []
     var nodeNames: [String] = []
@@ -82,6 +92,8 @@ struct Worker: ~Copyable {
         responseHead = ResponseHead()
         log = AccessLog(fd: generation.accessLog)
         clock.now = now
+        // Started where no worker of this or another life started, but by a chance of 2^-64.
+        nonces = SplitMix64(seed: shared.nonceSeed(worker: index))
         queue.reserveCapacity(256)
         turn.reserveCapacity(256)
         takeOver(generation)

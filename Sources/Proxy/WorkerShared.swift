@@ -40,10 +40,13 @@ final class WorkerShared: @unchecked Sendable {
     let mailboxes: [Mailbox]
     /// What the workers have to say to the loader.
     let inbox: LoaderInbox
+    /// Signs the sessions of pools without a secret of their own.
+    let sessionSecret: [UInt8]
 
     init(
         board: Board, addresses: AddressBook, metrics: Metrics, entropy: UInt64,
-        clocks: [WorkerClock], wakeups: [Wakeup], inbox: LoaderInbox, gauges: CallGauges
+        clocks: [WorkerClock], wakeups: [Wakeup], inbox: LoaderInbox, gauges: CallGauges,
+        sessionSecret: [UInt8] = []
     ) {
         self.gauges = gauges
         self.board = board
@@ -53,8 +56,12 @@ final class WorkerShared: @unchecked Sendable {
         self.clocks = clocks
         self.wakeups = wakeups
         self.inbox = inbox
+        self.sessionSecret = sessionSecret
         mailboxes = wakeups.map { _ in Mailbox() }
     }
+
+    /// The moment of the start and the worker, spread over all numbers.
+    func nonceSeed(worker: Int) -> UInt64 { hash64("\(worker)", seed: entropy) }
 
     func deliver(_ letter: Delivery, to worker: Int) {
         mailboxes[worker].put(letter)

@@ -73,10 +73,9 @@ import Testing
             "max_in_flight: 7",
             #"t:2:5: "max_in_flight" in the pool "p" is not supported by this version"#
         ),
-        ("session: {}", #"t:2:5: "session" in the pool "p" is not supported by this version"#),
         (
             "retires: 1",
-            #"t:2:5: unknown key "retires" in the pool "p"; did you mean "retries"? known: strategy, health, timeouts, nodes, retries, reuse"#
+            #"t:2:5: unknown key "retires" in the pool "p"; did you mean "retries"? known: strategy, health, timeouts, nodes, retries, reuse, session, hash"#
         ),
         (
             "reuse: 'allways'",

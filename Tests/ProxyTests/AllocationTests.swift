@@ -1,8 +1,10 @@
 // The promise that a request costs no allocation once everything is warm, counted. True of release
 // builds; in debug the count is taken but not judged, and under a sanitizer it is not even taken.
 
+import Balance
 import CAllocations
 import CLinux
+import Config
 import Glibc
 import Testing
 
@@ -11,10 +13,12 @@ import Testing
 @Suite(.serialized) struct AllocationTests {
     /// Runs `exchange` warm, then 2,000 times, and counts what the worker's thread allocates.
     private func count(
-        _ answer: String, _ exchange: (Conversation) throws -> Void
+        _ answer: String, affinity: Affinity = .none, strategy: StrategyKind? = nil,
+        _ exchange: (Conversation) throws -> Void
     ) throws -> UInt64 {
         let node = try TestNode.answering(answer)
-        let worker = try WorkerFixture(nodes: [node.port])
+        let worker = try WorkerFixture(
+            nodes: [node.port], affinity: affinity, strategy: strategy)
         defer { worker.leave() }
         let client = try Conversation(port: worker.port)
         for _ in 0..<200 { try exchange(client) }
@@ -36,6 +40,37 @@ import Testing
             try client.send("GET /a HTTP/1.1\r\nHost: example.com\r\nAccept: */*\r\n\r\n")
             let (_, body) = try client.response()
             #expect(body == "hello")
+        }
+        if Self.isJudged { #expect(count == 0) }
+    }
+
+    @Test("A client that keeps its node costs no allocation, nor does it to give it a cookie")
+    func session() throws {
+        var session = Session(cookie: "S")
+        session.secrets = ["0123456789abcdef"]
+        session.maxAge = 3_600_000_000_000
+        let affinity = Affinity(
+            session: session, hashKey: .header("x-user"), pool: "pool", spare: [])
+        let strategy = try StickyStrategy(recording: false).kind()
+        var cookie = "x=y"
+        var isGiven = false
+        let count = try count(
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", affinity: affinity,
+            strategy: strategy
+        ) { client in
+            try client.send(
+                "GET /both?z HTTP/1.1\r\nHost: example.com\r\nX-User: me\r\nCookie: a=b\r\n\r\n")
+            let first = try client.response().head
+            #expect(first.contains("Set-Cookie: S="))
+            if !isGiven {
+                let start = try #require(first.split(separator: "Set-Cookie: ").last)
+                cookie = String(start.prefix { $0 != ";" })
+                isGiven = true
+            }
+            try client.send(
+                "GET /both?z HTTP/1.1\r\nHost: example.com\r\nCookie: a=b; \(cookie); c=d\r\n\r\n")
+            let second = try client.response().head
+            #expect(!second.contains("Set-Cookie"))
         }
         if Self.isJudged { #expect(count == 0) }
     }

@@ -30,7 +30,7 @@ import Synchronization
 
     init(
         nodes: [UInt16], times: Times = Times(), trusted: [AddressRange] = [],
-        accessLog: Int32 = -1
+        accessLog: Int32 = -1, affinity: Affinity = .none, strategy: StrategyKind? = nil
     ) throws {
         let spec = PoolSpec(
             name: "pool",
@@ -58,6 +58,7 @@ import Synchronization
         let rows = board.pools[0]
         let place = InstancePlace(
             board: board, pool: rows, worker: 0, clock: shared.clocks[0], metrics: shared.metrics)
+        let strategies = try strategy.map { [try $0.make(at: place, slot: 0, options: "{}")] } ?? []
         let generation = Generation(
             number: 1,
             pools: [
@@ -67,7 +68,7 @@ import Synchronization
                         connectTimeout: times.connect, responseTimeout: times.response,
                         idleTimeout: times.exchangeIdle, tunnelTimeout: 0, retries: 2,
                         reusesAlways: false),
-                    names: PoolNames(pool: "pool", strategies: []))
+                    names: PoolNames(pool: "pool", strategies: []), affinity: affinity)
             ],
             listeners: [
                 ListenerPlan(
@@ -77,7 +78,7 @@ import Synchronization
             ], accessLog: accessLog,
             parts: [
                 WorkerPart(
-                    views: [PreparedView(PoolView(at: place, strategies: []), place: 0)],
+                    views: [PreparedView(PoolView(at: place, strategies: strategies), place: 0)],
                     sockets: [(listener: 0, fd: listener)])
             ])
         let started = Started()
@@ -90,7 +91,8 @@ import Synchronization
             // Two buffers are the worker's own.
             started.left.store(
                 worker.clients.count + worker.exchanges.count + worker.upstreams.count
-                    + worker.kit.buffers.lent - 2 + worker.kit.pipes.lent, ordering: .releasing)
+                    + worker.carrieds.count + worker.kit.buffers.lent - 2 + worker.kit.pipes.lent,
+                ordering: .releasing)
         }
     }
 

@@ -29,6 +29,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
@@ -128,6 +129,9 @@ static inline int clinux_peer_user(int fd, uid_t *user) {
 }
 
 static inline pid_t clinux_gettid(void) { return (pid_t)syscall(SYS_gettid); }
+static inline ssize_t clinux_random(void *bytes, size_t count) {
+    return getrandom(bytes, count, 0);
+}
 // Cores that this process may use, which in a container are not all of the machine's; 0: unknown.
 static inline int clinux_cores(void) {
     unsigned long set[128] = {0};

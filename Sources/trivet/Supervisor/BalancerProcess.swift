@@ -113,7 +113,8 @@ private final class Service: @unchecked Sendable {
             balancer = try Balancer(
                 configuration: configuration, catalogue: try review.load(), fences: fences,
                 sockets: assignment.sockets(descriptors), board: board,
-                accessLog: assignment.accessLog(descriptors), watch: watch
+                accessLog: assignment.accessLog(descriptors), watch: watch,
+                sessionSecret: assignment.sessionSecret.bytes
             ) { line.send($0) }
             line.send(balancer.record)
             try balancer.start()

@@ -25,6 +25,7 @@ final class Ground {
     private let folder: String
     private let capacity: BoardCapacity
     private let accessLog: Descriptor?
+    private let sessionSecret: SessionSecret
 
     /// `board`: memory of somebody else's for the board, of any size; otherwise it is made here.
     init(
@@ -35,6 +36,7 @@ final class Ground {
         Self.raiseDescriptorLimit()
         self.bytes = try .memory("trivet-configuration", bytes)
         accessLog = try Self.openLog(configuration)
+        sessionSecret = try SessionSecret()
         capacity = BoardCapacity(roomFor: poolSpecs(of: configuration))
         let size = Board.bytesNeeded(capacity, workers: workers)
         if let board { self.board = board } else { self.board = try .memory("trivet-board") }
@@ -73,6 +75,7 @@ final class Ground {
         crumbs = old.crumbs
         crumbPage = old.crumbPage
         folder = old.folder
+        sessionSecret = old.sessionSecret
         accessLog = try Self.openLog(configuration)
         var listeners: [ListeningSockets] = []
         var fresh: Set<String> = []
@@ -117,7 +120,7 @@ final class Ground {
             file: configuration.file, workers: workers,
             listeners: listeners.map { .init(key: $0.key, isNew: fresh.contains($0.key)) },
             capacity: capacity, folder: folder, hasAccessLog: accessLog != nil, adopts: adopts,
-            descriptors: 0)
+            sessionSecret: sessionSecret, descriptors: 0)
         var descriptors = [bytes.number, board.number, crumbPage.number, plugins.number]
         if let accessLog { descriptors.append(accessLog.number) }
         for listener in listeners where fresh.contains(listener.key) {

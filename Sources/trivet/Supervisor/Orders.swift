@@ -39,6 +39,8 @@ struct Assignment: Equatable, Sendable {
     var hasAccessLog: Bool
     /// The board holds what an earlier balancer knew.
     var adopts: Bool
+    /// Signs the sessions of pools without a secret of their own.
+    var sessionSecret: SessionSecret
     /// How many descriptors belong to it, over all packets.
     var descriptors: Int
 
@@ -234,6 +236,7 @@ extension Assignment {
                 member("poolRoom", .number(Double(capacity.pools))),
                 member("nodeRoom", .number(Double(capacity.nodes))),
                 member("hasAccessLog", .bool(hasAccessLog)), member("adopts", .bool(adopts)),
+                member("sessionSecret", .string(sessionSecret.hex)),
                 member("descriptors", .number(Double(descriptors))),
             ]), at: nowhere
         ).encoded()
@@ -255,7 +258,9 @@ extension Assignment {
             case .array(let listeners)? = node["listeners"]?.kind,
             let pools = number("poolRoom"), let nodes = number("nodeRoom"),
             case .string(let folder)? = node["folder"]?.kind,
-            let descriptors = number("descriptors")
+            let descriptors = number("descriptors"),
+            case .string(let hex)? = node["sessionSecret"]?.kind,
+            let sessionSecret = SessionSecret(hex: hex)
         else { return nil }
         var places: [Address] = []
         for listener in listeners {
@@ -265,6 +270,7 @@ extension Assignment {
         self.init(
             file: file, workers: workers, listeners: places,
             capacity: BoardCapacity(pools: pools, nodes: nodes), folder: folder,
-            hasAccessLog: flag("hasAccessLog"), adopts: flag("adopts"), descriptors: descriptors)
+            hasAccessLog: flag("hasAccessLog"), adopts: flag("adopts"),
+            sessionSecret: sessionSecret, descriptors: descriptors)
     }
 }

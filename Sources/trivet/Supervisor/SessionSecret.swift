@@ -1,0 +1,37 @@
+// The secret that signs the sessions of pools which are configured without one: made by the supervisor
+// when it starts, so that a balancer started anew takes the sessions of the last one up. It is written
+// nowhere: sessions under it end with the supervisor, and hold on no second machine.
+
+import Base
+import CLinux
+import Glibc
+
+struct SessionSecret: Equatable, Sendable {
+    static let length = 32
+    let bytes: [UInt8]
+
+    /// From the system's generator.
+    init() throws(Failure) {
+        var bytes = [UInt8](repeating: 0, count: Self.length)
+        // Up to 256 bytes come whole, or not at all if a signal was first (getrandom(2)).
+        while unsafe clinux_random(&bytes, bytes.count) != bytes.count {
+            if errno != EINTR { throw .system("the system has no random numbers", code: errno) }
+        }
+        self.bytes = bytes
+    }
+
+    /// As it goes over the order line. Nil for anything but 64 hexadecimal digits.
+    init?(hex text: String) {
+        let digits = Array(text.utf8)
+        guard digits.count == 2 * Self.length else { return nil }
+        var bytes: [UInt8] = []
+        for index in 0..<Self.length {
+            let pair = String(decoding: digits[2 * index..<2 * index + 2], as: UTF8.self)
+            guard !pair.hasPrefix("+"), let byte = UInt8(pair, radix: 16) else { return nil }
+            bytes.append(byte)
+        }
+        self.bytes = bytes
+    }
+
+    var hex: String { SHA256.hex(bytes) }
+}
