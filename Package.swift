@@ -73,7 +73,9 @@ let package = Package(
         module("Net", uses: ["Base", "CLinux"]),
         module("HTTP", uses: ["Base"], exclude: ["README.md"]),
         module("Balance", uses: ["Base", "CTrivet"]),
-        module("Loading", uses: ["Balance", "Base", "CLinux", "CTrivet"]),
+        module(
+            "Loading", uses: ["Balance", "Base", "CLinux", "CTrivet"],
+            exclude: ["Conformance/README.md"]),
         module("Proxy", uses: ["Net", "HTTP", "Balance", "Loading", "Config", "Base"]),
         .executableTarget(
             name: "trivet",

@@ -11,7 +11,7 @@ package final class CheckKind: @unchecked Sendable {
     package let summary: String
     package let options: [PluginOption]
     package let origin: PluginOrigin
-    let table: UnsafePointer<trivet_check>
+    package let table: UnsafePointer<trivet_check>
 
     /// Refuses a table that cannot be used, in one sentence without the file's name.
     package init(table: UnsafePointer<trivet_check>, origin: PluginOrigin) throws(Refusal) {
