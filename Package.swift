@@ -57,7 +57,10 @@ let package = Package(
         .library(name: "TrivetPlugin", targets: ["TrivetPlugin"]),
     ] + plugins.map(\.product) + [
         // For the tests alone: a plugin with every facet of the SDK.
-        .library(name: "fixture-facets", type: .dynamic, targets: ["FacetsFixture"])
+        .library(name: "fixture-facets", type: .dynamic, targets: ["FacetsFixture"]),
+        // The SDK's examples, as the tests check them.
+        .library(name: "example-turns", type: .dynamic, targets: ["TurnsExample"]),
+        .library(name: "example-two-choices", type: .dynamic, targets: ["TwoChoicesExample"]),
     ],
     targets: [
         // What a plugin sees.
@@ -97,7 +100,8 @@ let package = Package(
         tests("NetTests", uses: ["Net", "Base", "CLinux"]),
         tests("BalanceTests", uses: ["Balance", "Base", "CTrivet"]),
         tests(
-            "PluginTests", uses: ["Loading", "Balance", "Base", "CTrivet", "TestKit"],
+            "PluginTests",
+            uses: ["Loading", "Balance", "Base", "CTrivet", "TestKit", "CAllocations"],
             exclude: ["Fixtures"]),
         tests(
             "ProxyTests",
@@ -108,6 +112,12 @@ let package = Package(
         .target(
             name: "FacetsFixture", dependencies: ["CTrivet", "TrivetPlugin"],
             path: "Tests/Fixtures/Facets", swiftSettings: strict),
+        .target(
+            name: "TurnsExample", dependencies: ["TrivetPlugin"], path: "SDK/Examples/one-file",
+            exclude: ["build"]),
+        .target(
+            name: "TwoChoicesExample", dependencies: ["TrivetPlugin"],
+            path: "SDK/Examples/package/Sources/TwoChoices"),
         tests("Scenarios", uses: ["TestKit", "Base", "CLinux"]),
     ] + plugins.map(\.target),
     swiftLanguageModes: [.v6],

@@ -71,11 +71,10 @@ enum AllocationWatch {
             note()
             return unsafe Glibc.calloc(count, size)
         }
-        let realloc:
-            @convention(c) (UnsafeMutableRawPointer?, Int) -> UnsafeMutableRawPointer? = {
-                note()
-                return unsafe Glibc.realloc($0, $1)
-            }
+        let realloc: @convention(c) (UnsafeMutableRawPointer?, Int) -> UnsafeMutableRawPointer? = {
+            note()
+            return unsafe Glibc.realloc($0, $1)
+        }
         let aligned: @convention(c) (Int, Int) -> UnsafeMutableRawPointer? = { alignment, size in
             note()
             return unsafe Glibc.aligned_alloc(alignment, size)

@@ -8,7 +8,8 @@ enum BadConfiguration {
     /// Values of every type and some of no type at all.
     private static let values = [
         "null", "true", "0", "-1", "1.5", "1e308", "1e999", "18446744073709551616", "\"\"",
-        "\"no\"", "\"\\u0000\"", "\"🦄 \\\" \\\\ \"", "[]", "{}", "[[[[[]]]]]", "{\"a\":{\"b\":[1]}}",
+        "\"no\"", "\"\\u0000\"", "\"🦄 \\\" \\\\ \"", "[]", "{}", "[[[[[]]]]]",
+        "{\"a\":{\"b\":[1]}}",
         "[null,1,\"a\"]", "\"" + String(repeating: "x", count: 70_000) + "\"",
         String(repeating: "[", count: 60) + String(repeating: "]", count: 60),
     ]
@@ -47,14 +48,16 @@ enum BadConfiguration {
         let letters = sentence.unicodeScalars.count { $0.properties.isAlphabetic }
         if letters < 8 || !sentence.contains(" ") {
             throw .failed(
-                "create refuses \(shown(config)) with \"\(sentence)\", which tells nobody what to do")
+                "create refuses \(shown(config)) with \"\(sentence)\", which tells nobody what to do"
+            )
         }
     }
 
     /// For a sentence: not all of 70,000 bytes.
     static func shown(_ config: String) -> String {
         if config.isEmpty { return "of no bytes at all" }
-        return config.utf8.count <= 60 ? config : "\(config.prefix(50))... (\(config.utf8.count) bytes)"
+        return config.utf8.count <= 60
+            ? config : "\(config.prefix(50))... (\(config.utf8.count) bytes)"
     }
 
     private static func quoted(_ text: String) -> String {

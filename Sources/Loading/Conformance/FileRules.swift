@@ -84,7 +84,9 @@ enum FileRules {
                 throw .failed("option \"\(option.name)\" of \(what) has no summary")
             }
             let isPlain = option.name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x22 }
-            if !isPlain { throw .failed("\(what) has an option that no one can write: \(option.name)") }
+            if !isPlain {
+                throw .failed("\(what) has an option that no one can write: \(option.name)")
+            }
         }
     }
 

@@ -79,7 +79,9 @@ final class StageHost {
     }
 
     private func metric(_ kind: trivet_metric_kind, _ name: trivet_str) -> trivet_metric {
-        if isOnWorker { note("registers a metric on the worker, where only adding to one is allowed") }
+        if isOnWorker {
+            note("registers a metric on the worker, where only adding to one is allowed")
+        }
         let name = unsafe String(decoding: foreign(name), as: UTF8.self)
         guard kind <= TRIVET_HISTOGRAM, !name.isEmpty else { return 0 }
         if let known = metrics[name] { return known.kind == kind ? known.handle : 0 }

@@ -197,11 +197,15 @@ struct StageText {
     mutating func keep(_ bytes: some Collection<UInt8>) -> trivet_str {
         if bytes.isEmpty { return unsafe trivet_str() }
         let start = unsafe at
-        for byte in bytes {
-            unsafe at.pointee = byte
-            unsafe at += 1
+        let copied: Void? = bytes.withContiguousStorageIfAvailable { bytes in
+            unsafe start.initialize(from: bytes.baseAddress!, count: bytes.count)
         }
-        return unsafe strOf(start, bytes.count)
+        if copied == nil {
+            for (index, byte) in bytes.enumerated() { unsafe start[index] = byte }
+        }
+        let count = bytes.count
+        unsafe at += count
+        return unsafe strOf(start, count)
     }
 
     mutating func keep(_ text: String) -> trivet_str { unsafe keep(text.utf8) }

@@ -70,18 +70,23 @@ struct StageRequest {
         default: count = Int(random.next() % 24)
         }
         let kind = random.next() % 5
-        if count > 1000 { return [UInt8](repeating: UInt8(truncatingIfNeeded: random.next()), count: count) }
+        if count > 1000 {
+            let byte = UInt8(truncatingIfNeeded: random.next())
+            return [UInt8](repeating: byte, count: count)
+        }
         return (0..<count).map { _ in
             let byte = UInt8(truncatingIfNeeded: random.next())
             return switch kind {
             case 0: byte
             case 1: byte | 0x80
             case 2: 0
-            case 3: Array("%;=,/\"\\{} ".utf8)[Int(byte) % 10]
+            case 3: marks[Int(byte) % marks.count]
             default: 0x20 + byte % 0x5F
             }
         }
     }
+
+    private static let marks = Array("%;=,/\"\\{} ".utf8)
 
     private static func name(_ random: inout SplitMix64) -> [UInt8] {
         let known = ["cookie", "X-User", "x-zone", "Host", "x-forwarded-for", "authorization"]

@@ -58,7 +58,8 @@ final class SentenceRoom {
         let length = unsafe error.len
         if length > capacity {
             throw .failed(
-                "create says that its sentence has \(length) bytes, where only \(capacity) were lent")
+                "create says that its sentence has \(length) bytes, where only \(capacity) were lent"
+            )
         }
         let written = unsafe trivet_str(data: chars, len: length)
         return (result, unsafe foreignText(written, limit: capacity))

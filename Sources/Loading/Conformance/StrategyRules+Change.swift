@@ -15,7 +15,9 @@ extension StrategyRules {
         let changes = 150
         for change in 0..<changes {
             let bits = alter(pool, &random, &number)
-            doing("in update (or create and load) after change \(change + 1), \(pool.nodes.count) nodes")
+            doing(
+                "in update (or create and load) after change \(change + 1), \(pool.nodes.count) nodes"
+            )
             try worker.changed(bits)
             doing("in pick after change \(change + 1), with \(pool.nodes.count) nodes")
             for request in 0..<20 {
@@ -91,7 +93,8 @@ extension StrategyRules {
         let state = worker.instance.save()
         let most = 64 * 1024 + 64 * 6
         if state.count > most {
-            throw .failed("save writes \(state.count) bytes for 6 nodes, where \(most) are the most")
+            throw .failed(
+                "save writes \(state.count) bytes for 6 nodes, where \(most) are the most")
         }
         doing("in load of its own state")
         let heir = try staged.make(StagePool(6), seed: 2)
@@ -172,9 +175,10 @@ extension StrategyRules {
             doing("in update after a change: \(name)")
             let updated = try StageWorker(staged, StagePool(6), seed: 1)
             let before = RequestRing(24, from: 9000)
-            var random = SplitMix64(seed: 1)
-            for number in 0..<24 { _ = updated.begin(before[number]) }
-            updated.finish(until: 0, &random)
+            // It is in the middle of its turns then. Not if it learns: what it learnt would tell.
+            if unsafe staged.kind.result == nil {
+                for number in 0..<24 { _ = updated.instance.pick(before[number]) }
+            }
             change(updated.pool)
             try updated.changed(bits)
             updated.tick(hour)
@@ -195,7 +199,6 @@ extension StrategyRules {
                 return instance
             }
             updated.tick(hour)
-            forget(updated.pool)
             let twins = [try made(0), try made(1)]
             try agree(updated.instance, twins, after: name, &exact)
         }
@@ -206,11 +209,6 @@ extension StrategyRules {
 
     /// Nanoseconds: whatever ramps up slowly has done so after this.
     private static let hour: UInt64 = 3_600_000_000_000
-
-    /// Loads as those of a pool that nothing runs on: the twins' are.
-    private static func forget(_ pool: StagePool) {
-        for index in pool.nodes.indices { unsafe pool.load(index).pointee = trivet_load() }
-    }
 
     private static var changes: [(String, UInt32, (StagePool) -> Void)] {
         [
@@ -256,7 +254,7 @@ extension StrategyRules {
     ) throws(ConformanceEnd) {
         let nodes = updated.pool.nodes
         let ring = RequestRing(500)
-        let total = 6000
+        let total = 4000
         var counts = Array(repeating: Array(repeating: 0, count: nodes.count + 1), count: 3)
         var isExact = true
         var firstDifference: String?

@@ -139,6 +139,9 @@ enum StrategyRules {
     private static func strides(_ staged: StagedKind) throws(ConformanceEnd) -> String {
         doing("in picks from a pool of this version's layout")
         let first = try trace(staged)
+        if difference(first, try trace(staged)) != nil {
+            throw .skipped("its picks do not repeat: see deterministic")
+        }
         doing("in picks from a pool with longer nodes and loads, as a later version has them")
         let second = try trace(staged, padding: 40)
         if let sentence = difference(first, second) {
@@ -159,7 +162,8 @@ enum StrategyRules {
 
     private static func shown(_ pick: StagePick) -> String {
         let reason =
-            pick.reason.isEmpty ? "" : " (\(String(decoding: pick.reason.prefix(64), as: UTF8.self)))"
+            pick.reason.isEmpty
+            ? "" : " (\(String(decoding: pick.reason.prefix(64), as: UTF8.self)))"
         switch pick.decision {
         case TRIVET_PICKED: return "node \(pick.node)\(reason)"
         case TRIVET_REFUSE: return "a refusal\(reason)"
@@ -172,7 +176,9 @@ enum StrategyRules {
         for pick in picks {
             let node = pick.decision == TRIVET_PICKED ? pick.node : 0
             for number in [pick.decision, node, pick.flags] {
-                for shift in [0, 8, 16, 24] { bytes.append(UInt8(truncatingIfNeeded: number >> shift)) }
+                for shift in [0, 8, 16, 24] {
+                    bytes.append(UInt8(truncatingIfNeeded: number >> shift))
+                }
             }
             bytes += pick.reason + [0] + pick.session + [0]
         }
@@ -199,7 +205,8 @@ enum StrategyRules {
                 pool.nodes[index].state =
                     round % 10 == 4
                     ? TRIVET_DOWN
-                    : round % 10 == 9 ? states[2 + Int(random.next() % 4)]
+                    : round % 10 == 9
+                        ? states[2 + Int(random.next() % 4)]
                         : states[Int(random.next() % 6)]
             }
             doing("in update, after states have changed")
@@ -218,7 +225,8 @@ enum StrategyRules {
         return "3,600 picks from nodes in every state were all allowed"
     }
 
-    private static func stateFault(_ node: UInt32, _ pool: StagePool, _ session: UInt32) -> String? {
+    private static func stateFault(_ node: UInt32, _ pool: StagePool, _ session: UInt32) -> String?
+    {
         switch pool.nodes[Int(node)].state {
         case TRIVET_UP, TRIVET_DEGRADED: return nil
         case TRIVET_DRAINING:
@@ -322,7 +330,7 @@ enum StrategyRules {
 
     private static func hostileRequests(_ staged: StagedKind) throws(ConformanceEnd) -> String {
         var random = SplitMix64(seed: 666)
-        let total = 1500
+        let total = 1000
         let pool = StagePool(5)
         let worker = try StageWorker(staged, pool)
         doing("in pick, for hostile requests")
@@ -354,7 +362,7 @@ enum StrategyRules {
     private static func oddResult(_ random: inout SplitMix64) -> trivet_result {
         var result = trivet_result()
         result.outcome = UInt32(random.next() % 12)
-        result.node = random.next() % 2 == 0 ? TRIVET_NO_NODE : UInt32(random.next() % 5)
+        result.node = UInt32(random.next() % 5)
         result.status = [0, 100, 200, 599, 999, .max][Int(random.next() % 6)]
         result.node_id = random.next()
         result.first_byte_ns = [0, 1, .max][Int(random.next() % 3)]

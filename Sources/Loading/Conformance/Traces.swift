@@ -34,7 +34,7 @@ enum Traces {
                 let handler = unsafe withUnsafeBytes(of: &action) { bytes in
                     unsafe bytes.load(as: UInt.self)
                 }
-                return Signal(number: number, handler: handler, flags: unsafe action.sa_flags)
+                return Signal(number: number, handler: handler, flags: action.sa_flags)
             }
             var set = sigset_t()
             unsafe sigemptyset(&set)
@@ -89,6 +89,7 @@ enum Traces {
             _ = worker.begin(ring[number])
             worker.finish(until: 3, &random)
         }
+        worker.finish(until: 0, &random)
         worker.pool.nodes.removeLast()
         try worker.changed(TRIVET_CHANGED_NODES)
         _ = worker.instance.describe()
@@ -111,7 +112,9 @@ enum Traces {
             throw .failed("\(new.count) descriptors are left open, such as \(one)")
         }
         let gone = before.descriptors.filter { !after.descriptors.contains($0) }
-        if let one = gone.first { throw .failed("it closed descriptor \(one), which was not its own") }
+        if let one = gone.first {
+            throw .failed("it closed descriptor \(one), which was not its own")
+        }
         for (old, new) in zip(before.signals, after.signals) where old != new {
             throw .failed("what is done upon \(signalName(old.number)) was changed")
         }

@@ -83,6 +83,9 @@ enum Commands {
             Option(
                 name: "--options", value: "JSON",
                 help: "what to make instances with, by name: {\"sticky\": {header: \"x-user\"}}"),
+            Option(
+                name: "--rules", value: "NAMES",
+                help: "only these, with commas between them (and tables and creates)"),
             Option(name: "--limit", value: "SECONDS", help: "how long one rule may take (20)"),
         ],
         summary: "put plugin files through the conformance kit",

@@ -15,6 +15,7 @@ enum PluginCheckCommand {
             }
             kit.limitMs = seconds * 1000
         }
+        if let text = words.options["--rules"] { kit.rules = try rules(text) }
         let isJSON = words.options["--json"] != nil
         let names = ["rule", "of", "outcome", "what was seen"]
         var reports: [ConformanceReport] = []
@@ -30,6 +31,20 @@ enum PluginCheckCommand {
         }
         if isJSON { say(json(reports).encoded()) } else { say(summary(reports)) }
         return reports.contains { $0.count(.failed) > 0 } ? 1 : 0
+    }
+
+    /// "never-down,sizes"
+    private static func rules(_ text: String) throws(Failure) -> Set<ConformanceRule> {
+        var rules: Set<ConformanceRule> = []
+        for name in text.split(separator: ",").map(String.init) {
+            guard let rule = ConformanceRule(rawValue: name) else {
+                throw Commands.pluginCheckSyntax.wrong(
+                    "unknown rule \"\(name)\""
+                        + suggestion(name, ConformanceRule.allCases.map(\.rawValue), "rules"))
+            }
+            rules.insert(rule)
+        }
+        return rules
     }
 
     /// `{ "sticky": { header: "x-user" } }`, by the name of a strategy or check.
@@ -153,7 +168,9 @@ enum PluginCheckCommand {
     private static func number(_ number: Int) -> JSONNode {
         JSONNode(.number(Double(number)), at: nowhere)
     }
-    private static func array(_ nodes: [JSONNode]) -> JSONNode { JSONNode(.array(nodes), at: nowhere) }
+    private static func array(_ nodes: [JSONNode]) -> JSONNode {
+        JSONNode(.array(nodes), at: nowhere)
+    }
     private static func object(_ members: [(String, JSONNode)]) -> JSONNode {
         let members = members.map {
             JSONNode.Member(key: $0.0, keyPlace: nowhere, value: $0.1)
