@@ -34,7 +34,9 @@ enum BadConfiguration {
             blocks.append("{\(quoted(option.name)):")
             blocks.append("{\(quoted(option.name)):\"")
         }
-        return blocks + damaged
+        // Mixed, so that whoever stops early has seen some of each; the same mix every time.
+        var random = SplitMix64(seed: 1)
+        return (blocks + damaged).shuffled(using: &random)
     }
 
     /// A refusal has to say why.

@@ -14,6 +14,9 @@ package enum ConformanceChild {
         guard let job = ConformanceJob(Trial.readAll(0)), let copy = job.copies.first else {
             return 2
         }
+        // SIGXCPU at the first, SIGKILL at the second.
+        var limit = rlimit(rlim_cur: rlim_t(job.seconds), rlim_max: rlim_t(job.seconds + 1))
+        _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_CPU.rawValue), &limit)
         let end: (ConformanceFinding.Outcome, String)
         do throws(ConformanceEnd) {
             end = (.passed, try judge(job, copy))

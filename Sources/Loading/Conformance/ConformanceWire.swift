@@ -15,10 +15,12 @@ struct ConformanceJob: Equatable {
     var name: String
     /// The block of the configuration, as JSON.
     var options: String
+    /// Seconds of its own time that the child may take.
+    var seconds: Int
 
     init(
         rule: ConformanceRule, file: String, copies: [String], kind: OfferKind = .strategy,
-        name: String = "", options: String = "{}"
+        name: String = "", options: String = "{}", seconds: Int
     ) {
         self.rule = rule
         self.file = file
@@ -26,11 +28,12 @@ struct ConformanceJob: Equatable {
         self.kind = kind
         self.name = name
         self.options = options
+        self.seconds = seconds
     }
 
     var encoded: [UInt8] {
         var writer = FieldWriter()
-        for text in [rule.rawValue, file, kind.rawValue, name, options] + copies {
+        for text in [rule.rawValue, file, kind.rawValue, name, options, "\(seconds)"] + copies {
             writer.add(text)
         }
         return writer.bytes
@@ -40,9 +43,12 @@ struct ConformanceJob: Equatable {
         var reader = FieldReader(bytes)
         guard let rule = reader.next().flatMap({ ConformanceRule(rawValue: $0) }),
             let file = reader.next(), let kind = reader.next().flatMap({ OfferKind(rawValue: $0) }),
-            let name = reader.next(), let options = reader.next()
+            let name = reader.next(), let options = reader.next(),
+            let seconds = reader.next().flatMap({ Int($0) })
         else { return nil }
-        self.init(rule: rule, file: file, copies: [], kind: kind, name: name, options: options)
+        self.init(
+            rule: rule, file: file, copies: [], kind: kind, name: name, options: options,
+            seconds: seconds)
         while let copy = reader.next() { copies.append(copy) }
     }
 }

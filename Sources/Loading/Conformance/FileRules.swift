@@ -127,6 +127,7 @@ enum FileRules {
         let (table, sentence) = unsafe try SentenceRoom().hear {
             unsafe entry(host.table, $0)
         }
+        withExtendedLifetime(host) {}
         guard let table = unsafe table else {
             throw .failed("its entry refuses the second call: \(sentence)")
         }

@@ -12,8 +12,11 @@ extension StrategyRules {
         let worker = try StageWorker(staged, pool)
         let ring = RequestRing(40)
         var number = 3
-        let changes = 150
-        for change in 0..<changes {
+        var changes = 0
+        let patience = Patience(milliseconds: 1500)
+        while changes < 150, changes < 20 || !patience.isOver {
+            let change = changes
+            changes += 1
             let bits = alter(pool, &random, &number)
             doing(
                 "in update (or create and load) after change \(change + 1), \(pool.nodes.count) nodes"

@@ -13,7 +13,7 @@ enum PluginCheckCommand {
                 throw Commands.pluginCheckSyntax.wrong(
                     "--limit has to be a number of seconds from 1 to 600, not \(text)")
             }
-            kit.limitMs = seconds * 1000
+            kit.limitSeconds = seconds
         }
         if let text = words.options["--rules"] { kit.rules = try rules(text) }
         let isJSON = words.options["--json"] != nil
