@@ -76,6 +76,9 @@ let package = Package(
         // For the tests alone: a plugin with every facet of the SDK.
         .library(name: "fixture-facets", type: .dynamic, targets: ["FacetsFixture"]),
         .library(name: "fixture-sticky", type: .dynamic, targets: ["StickyFixture"]),
+        // The SDK's examples, as the tests check them.
+        .library(name: "example-turns", type: .dynamic, targets: ["TurnsExample"]),
+        .library(name: "example-two-choices", type: .dynamic, targets: ["TwoChoicesExample"]),
     ],
     targets: [
         // What a plugin sees.
@@ -95,7 +98,9 @@ let package = Package(
         module("Net", uses: ["Base", "CLinux"]),
         module("HTTP", uses: ["Base"], exclude: ["README.md"]),
         module("Balance", uses: ["Base", "CLinux", "CTrivet"]),
-        module("Loading", uses: ["Balance", "Base", "CLinux", "CTrivet"]),
+        module(
+            "Loading", uses: ["Balance", "Base", "CLinux", "CTrivet"],
+            exclude: ["Conformance/README.md"]),
         module("Proxy", uses: ["Net", "HTTP", "Balance", "Loading", "Config", "Base"]),
         .executableTarget(
             name: "trivet",
@@ -134,6 +139,12 @@ let package = Package(
         .target(
             name: "StickyFixture", dependencies: ["CTrivet", "TrivetPlugin"],
             path: "Tests/Fixtures/Sticky", swiftSettings: strict),
+        .target(
+            name: "TurnsExample", dependencies: ["TrivetPlugin"], path: "SDK/Examples/one-file",
+            exclude: ["build"]),
+        .target(
+            name: "TwoChoicesExample", dependencies: ["TrivetPlugin"],
+            path: "SDK/Examples/package/Sources/TwoChoices"),
         tests("Scenarios", uses: ["TestKit", "Base", "CLinux"]),
     ] + plugins.map(\.target),
     swiftLanguageModes: [.v6],

@@ -24,6 +24,10 @@ struct TCPCheck: HealthCheck, Plugin {
     init(_ setup: CheckSetup) throws(Refusal) {
         send = Array(try setup.options.text("send", default: "").utf8)
         expect = Array(try setup.options.text("expect", default: "").utf8)
+        // Reading stops as soon as this has come, and Trivet looks for 256 bytes at most.
+        if expect.count > 256 {
+            throw Refusal("option \"expect\" must have at most 256 bytes, not \(expect.count)")
+        }
     }
 
     mutating func probe(_ node: Node, step: Int) -> Probe? {

@@ -13,7 +13,7 @@ package final class CheckKind: @unchecked Sendable {
     package let origin: PluginOrigin
     /// The library that it is of, as the host watches over it.
     package let build: Build
-    let table: UnsafePointer<trivet_check>
+    package let table: UnsafePointer<trivet_check>
 
     /// Refuses a table that cannot be used, in one sentence without the file's name.
     package init(

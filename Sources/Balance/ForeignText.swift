@@ -35,7 +35,7 @@ final class LentText {
 }
 
 /// The bytes of a plugin's text, at most `limit` of them; empty where the pointer is null.
-func foreignBytes(_ text: trivet_str, limit: Int) -> [UInt8] {
+package func foreignBytes(_ text: trivet_str, limit: Int) -> [UInt8] {
     guard let data = unsafe text.data, unsafe text.len > 0 else { return [] }
     let count = unsafe min(text.len, limit)
     let raw = unsafe UnsafeRawBufferPointer(start: data, count: count)
@@ -44,7 +44,7 @@ func foreignBytes(_ text: trivet_str, limit: Int) -> [UInt8] {
 
 /// The same as text: damaged UTF-8 is mended, a character cut by `limit` is dropped, and what would
 /// break a line becomes a space.
-func foreignText(_ text: trivet_str, limit: Int) -> String {
+package func foreignText(_ text: trivet_str, limit: Int) -> String {
     let bytes = unsafe foreignBytes(text, limit: limit)
     var result = ""
     for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {

@@ -5,13 +5,13 @@ import CTrivet
 
 extension ProbePlan {
     /// Bytes of body or reply that a check may ask for; the reply of a ping is small.
-    static let readCeiling: UInt32 = 1 << 20
+    package static let readCeiling: UInt32 = 1 << 20
     private static let textLimit = 8192
     private static let headerLimit = 32
 
     /// Copies what a check wrote; numbers are brought into their bounds here, text is judged by
     /// `fault`.
-    init(_ raw: trivet_probe, timeoutMs: UInt32) {
+    package init(_ raw: trivet_probe, timeoutMs: UInt32) {
         let bytes = { (text: trivet_str) in
             unsafe String(decoding: foreignBytes(text, limit: Self.textLimit), as: UTF8.self)
         }
@@ -39,7 +39,7 @@ extension ProbePlan {
     }
 
     /// What keeps this question off the wire, or nil.
-    var fault: String? {
+    package var fault: String? {
         guard kind == .http else { return nil }
         if !Self.isToken(method) { return "a method that is none" }
         if target.isEmpty || !target.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {

@@ -12,8 +12,8 @@ package final class StrategyKind: @unchecked Sendable {
     package let origin: PluginOrigin
     /// The library that it is of, as the host watches over it.
     package let build: Build
-    let table: UnsafePointer<trivet_strategy>
-    let stateVersion: UInt32
+    package let table: UnsafePointer<trivet_strategy>
+    package let stateVersion: UInt32
 
     /// Refuses a table that cannot be used, in one sentence without the file's name.
     package init(
@@ -82,12 +82,12 @@ package final class StrategyKind: @unchecked Sendable {
 
     // The optional functions, nil where the table does not reach so far.
 
-    var update:
+    package var update:
         (@convention(c) (UnsafeMutableRawPointer?, UnsafePointer<trivet_pool>?, UInt32) -> Void)?
     {
         unsafe reaches(\.update) ? table.pointee.update : nil
     }
-    var result:
+    package var result:
         (
             @convention(c) (
                 UnsafeMutableRawPointer?, UnsafePointer<trivet_pool>?,
@@ -97,12 +97,12 @@ package final class StrategyKind: @unchecked Sendable {
     {
         unsafe reaches(\.result) ? table.pointee.result : nil
     }
-    var save:
+    package var save:
         (@convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<trivet_sink>?) -> Void)?
     {
         unsafe reaches(\.save) ? table.pointee.save : nil
     }
-    var load:
+    package var load:
         (
             @convention(c) (
                 UnsafeMutableRawPointer?, UnsafePointer<trivet_pool>?, UInt32, trivet_str
@@ -111,7 +111,7 @@ package final class StrategyKind: @unchecked Sendable {
     {
         unsafe reaches(\.load) ? table.pointee.load : nil
     }
-    var describe:
+    package var describe:
         (
             @convention(c) (
                 UnsafeMutableRawPointer?, UnsafePointer<trivet_pool>?,

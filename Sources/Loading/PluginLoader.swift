@@ -108,7 +108,8 @@ package struct PluginLoader: Sendable {
             let job = TrialJob(
                 files: left.map { TrialJob.File(copy: $0.copy.path, file: $0.file.path) },
                 uses: uses)
-            let remains = try TrialChild.run(job, program: trialProgram, limitMs: limitMs)
+            let remains = try TrialChild.run(
+                job.encoded, program: trialProgram, limitMs: limitMs)
             let words = TrialWord.read(remains.answers, files: left.map(\.file))
             if words.last == .done {
                 take(words, left, into: &report)
@@ -252,7 +253,7 @@ extension TrialWord {
 
 extension TrialRemains {
     /// What became of the child, as the end of a sentence about a file.
-    fileprivate func story(_ limitMs: Int) -> String {
+    func story(_ limitMs: Int) -> String {
         switch end {
         case .exited(let code): "ended the process by itself (exit status \(code))"
         case .signalled(let signal): "crashed (\(Self.name(of: signal)))"
@@ -269,7 +270,7 @@ extension TrialRemains {
         }
     }
 
-    fileprivate var quote: String { lastWords.isEmpty ? "" : ": \(lastWords)" }
+    var quote: String { lastWords.isEmpty ? "" : ": \(lastWords)" }
 
     private static func name(of signal: Int32) -> String {
         switch signal {

@@ -16,12 +16,7 @@ package enum Trial {
     /// What the command runs for `--trial`: the job on standard input, the answers on descriptor 3.
     /// The exit status; 0 says only that the child has nothing more to say.
     package static func main(_ arguments: [String]) -> Int32 {
-        // A plugin that crashes here is expected to: no core file, and nothing that outlives the
-        // host.
-        var none = rlimit(rlim_cur: 0, rlim_max: 0)
-        _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
-        _ = clinux_prctl(PR_SET_PDEATHSIG, UInt(SIGKILL))
-        if let seconds = arguments.first.flatMap({ UInt32($0) }) { alarm(seconds) }
+        expectTheWorst(arguments)
         guard let job = TrialJob(readAll(0)) else { return 2 }
         var libraries: [(file: Int, library: Library)] = []
         for (index, file) in job.files.enumerated() {
@@ -47,6 +42,15 @@ package enum Trial {
         say(.done)
         // Not exit: a plugin's handlers for it are nothing that a trial is about.
         _exit(0)
+    }
+
+    /// A plugin that crashes here is expected to: no core file, nothing that outlives the host, and
+    /// nothing that lasts longer than the first argument says, in seconds.
+    static func expectTheWorst(_ arguments: [String]) {
+        var none = rlimit(rlim_cur: 0, rlim_max: 0)
+        _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
+        _ = clinux_prctl(PR_SET_PDEATHSIG, UInt(SIGKILL))
+        if let seconds = arguments.first.flatMap({ UInt32($0) }) { alarm(seconds) }
     }
 
     private static func attempt(_ use: PluginUse, _ file: Int, _ library: Library) throws(Refusal) {
@@ -145,7 +149,12 @@ package enum Trial {
     private static func say(_ word: TrialWord) {
         var writer = FieldWriter()
         word.write(to: &writer)
-        var rest = writer.bytes[...]
+        say(writer.bytes)
+    }
+
+    /// Hands bytes to the host.
+    static func say(_ bytes: [UInt8]) {
+        var rest = bytes[...]
         while !rest.isEmpty {
             let n = unsafe rest.withUnsafeBytes { buffer in
                 uninterrupted { unsafe write(voice, buffer.baseAddress!, buffer.count) }
@@ -156,7 +165,7 @@ package enum Trial {
         }
     }
 
-    private static func readAll(_ fd: Int32) -> [UInt8] {
+    static func readAll(_ fd: Int32) -> [UInt8] {
         var bytes: [UInt8] = []
         var room = [UInt8](repeating: 0, count: 65_536)
         while true {

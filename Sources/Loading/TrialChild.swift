@@ -20,14 +20,14 @@ struct TrialRemains {
 }
 
 enum TrialChild {
-    /// Runs one child; blocks until it is gone.
+    /// Runs one child with `sent` on its standard input; blocks until it is gone. `mode` is the word
+    /// by which the program knows what it is.
     static func run(
-        _ job: TrialJob, program: String, limitMs: Int
+        _ sent: [UInt8], as mode: String = "--trial", program: String, limitMs: Int
     ) throws(Refusal) -> TrialRemains {
         var owned: [Int32] = []
         defer { for fd in owned { close(fd) } }
         let input = try high(unsafe clinux_memfd_create("trivet-trial", CLINUX_MFD_CLOEXEC), &owned)
-        let sent = job.encoded
         let written = unsafe sent.withUnsafeBytes { buffer in
             uninterrupted { unsafe write(input, buffer.baseAddress!, buffer.count) }
         }
@@ -37,7 +37,7 @@ enum TrialChild {
         let (answers, answersEnd) = try pipe(&owned)
         let (errors, errorsEnd) = try pipe(&owned)
         let child = try spawn(
-            program, seconds: limitMs / 1000 + 2, input: input, answers: answersEnd,
+            program, mode, seconds: limitMs / 1000 + 2, input: input, answers: answersEnd,
             errors: errorsEnd)
         // The child's ends are the child's alone: else the pipes would never end.
         for fd in [answersEnd, errorsEnd] {
@@ -76,7 +76,7 @@ enum TrialChild {
     }
 
     private static func spawn(
-        _ program: String, seconds: Int, input: Int32, answers: Int32, errors: Int32
+        _ program: String, _ mode: String, seconds: Int, input: Int32, answers: Int32, errors: Int32
     ) throws(Refusal) -> pid_t {
         var actions = unsafe posix_spawn_file_actions_t()
         unsafe posix_spawn_file_actions_init(&actions)
@@ -99,7 +99,7 @@ enum TrialChild {
         unsafe posix_spawnattr_setsigmask(&attributes, &none)
         unsafe posix_spawnattr_setflags(
             &attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
-        let arguments = CStrings([program, "--trial", String(seconds)])
+        let arguments = CStrings([program, mode, String(seconds)])
         // The crash tracer of the Swift runtime would take longer than the trial.
         let environment = CStrings(inherited() + ["SWIFT_BACKTRACE=enable=no"])
         var child: pid_t = 0

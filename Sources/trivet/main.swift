@@ -1,5 +1,5 @@
 // The command `trivet`. The words that begin with two dashes here are for its own processes: a
-// balancer under its supervisor, and the child in which plugins are tried.
+// balancer under its supervisor, and the children in which plugins are tried and checked.
 
 import CLinux
 import Glibc
@@ -13,6 +13,7 @@ let rest = Array(arguments.dropFirst())
 switch arguments.first {
 case "--balancer": exit(BalancerProcess.main())
 case "--trial": exit(Trial.main(rest))
+case "--rule": exit(ConformanceChild.main(rest))
 case "demo-node": exit(DemoNode.main(rest))
 default: exit(Dispatch.main(arguments))
 }

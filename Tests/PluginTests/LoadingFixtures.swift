@@ -34,7 +34,8 @@ final class Workshop {
         return Files.folder(of: own) + "/trivet"
     }()
 
-    /// `source` is a file of Fixtures without ".c"; the path of the shared object.
+    /// `source` is a file of Fixtures, or the path of another, without ".c"; the path of the shared
+    /// object.
     func build(_ source: String, as name: String? = nil, naming strategy: String? = nil) throws
         -> String
     {
@@ -45,7 +46,7 @@ final class Workshop {
             + "/SDK/CTrivet/include"
         var arguments = [
             "-shared", "-fPIC", "-O1", "-std=gnu11", "-I", include, "-o", output,
-            "\(fixtures)/\(source).c",
+            source.hasPrefix("/") ? "\(source).c" : "\(fixtures)/\(source).c",
         ]
         if let strategy { arguments.append("-DNAME=\"\(strategy)\"") }
         try Self.run(try Self.compiler(), arguments)

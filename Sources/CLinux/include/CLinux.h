@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <link.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -116,6 +117,11 @@ static inline char **clinux_environment(void) {
 extern int pthread_setname_np(pthread_t, const char *);
 static inline int clinux_set_thread_name(pthread_t thread, const char *name) {
     return pthread_setname_np(thread, name);
+}
+// Bytes of the heap that somebody holds (glibc 2.33 and later).
+static inline size_t clinux_heap_in_use(void) {
+    struct mallinfo2 heap = mallinfo2();
+    return heap.uordblks + heap.hblkhd;
 }
 static inline int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 // Who is at the other end of a local socket (SO_PEERCRED, unix(7)). `struct ucred` needs _GNU_SOURCE,

@@ -18,6 +18,7 @@ enum Commands {
             Command(syntax: reloadSyntax, run: ReloadCommand.run),
             Command(syntax: demoSyntax, run: DemoCommand.run),
             Command(syntax: pluginListSyntax, run: PluginListCommand.run),
+            Command(syntax: pluginCheckSyntax, run: PluginCheckCommand.run),
         ]
     }
 
@@ -89,6 +90,28 @@ enum Commands {
             reason, and the exit code is 1.
 
             Example: trivet plugin list trivet.json5
+            """)
+
+    static let pluginCheckSyntax = Syntax(
+        name: "plugin check", operands: ["FILE..."],
+        options: [
+            Option(name: "--json", help: "write one JSON document instead of a table"),
+            Option(
+                name: "--options", value: "JSON",
+                help: "what to make instances with, by name: {\"sticky\": {header: \"x-user\"}}"),
+            Option(
+                name: "--rules", value: "NAMES",
+                help: "only these, with commas between them (and tables and creates)"),
+            Option(name: "--limit", value: "SECONDS", help: "of its own time that one rule may take (20)"),
+        ],
+        summary: "put plugin files through the conformance kit",
+        help: """
+            Tries each plugin FILE against every rule that applies, each rule in a process of its own
+            with a time limit: what a strategy may pick, pools of every size, changes, state, hostile
+            requests, allocations, time; what a check may ask and what it makes of any answer. A
+            crash, a hang or an exit is the failure of its rule. Exits with 1 if a rule fails, else 0.
+
+            Example: trivet plugin check plugins/libturns.so
             """)
 
     /// The help text of the whole.

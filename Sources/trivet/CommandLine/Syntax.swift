@@ -19,7 +19,8 @@ struct Option {
 struct Syntax {
     /// "plugin list"
     let name: String
-    /// Of its operands, in order: "CONFIG", and "[CONFIG]" for one that may be missing.
+    /// Of its operands, in order: "CONFIG", "[CONFIG]" for one that may be missing, and at the end
+    /// "FILE..." for one or more.
     var operands: [String] = []
     var options: [Option] = []
     /// One line, for the list of commands.
@@ -54,14 +55,16 @@ extension Syntax {
                 try take(word, &rest, into: &words)
             }
         }
-        if words.operands.count > operands.count {
+        let takesMore = operands.last?.hasSuffix("...") == true
+        if words.operands.count > operands.count, !takesMore {
             let extra = words.operands[operands.count]
             let wanted = operands.isEmpty ? "no operand" : operands.joined(separator: " ")
             throw wrong("\"\(extra)\" is one word too many; it takes \(wanted)")
         }
         if words.operands.count < operands.count {
             let missing = operands[words.operands.count]
-            if !missing.hasPrefix("[") { throw wrong("\(missing) is missing") }
+            let bare = missing.hasSuffix("...") ? String(missing.dropLast(3)) : missing
+            if !missing.hasPrefix("[") { throw wrong("\(bare) is missing") }
         }
         return words
     }

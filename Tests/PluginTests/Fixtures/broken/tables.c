@@ -1,0 +1,3 @@
+// Says nothing about its version.
+#define VERSION ""
+#include "strategy.h"
