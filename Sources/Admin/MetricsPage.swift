@@ -180,10 +180,10 @@ enum MetricsPage {
         nodes("trivet_node_responses_total", .counter, "Answers of a node, by status.") { node in
             node.answers.enumerated().map { ([("class", "\($0 + 1)xx")], .whole($1)) }
         }
-        nodes("trivet_node_sent_bytes_total", .counter, "Bytes sent to a node.") {
-            [([], .whole($0.bytesSent))]
-        }
-        nodes("trivet_node_received_bytes_total", .counter, "Bytes received from a node.") {
+        nodes(
+            "trivet_node_sent_bytes_total", .counter, "Bytes of bodies that were sent to a node."
+        ) { [([], .whole($0.bytesSent))] }
+        nodes("trivet_node_received_bytes_total", .counter, "Bytes of bodies that a node sent.") {
             [([], .whole($0.bytesReceived))]
         }
         nodes(

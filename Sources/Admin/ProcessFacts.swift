@@ -8,6 +8,7 @@ package struct ProcessFacts: Equatable, Sendable {
     package var pid: Int32
     /// Nanoseconds since 1970, as far as the process noted it.
     package var started: UInt64
+    package var uptime: UInt64 = 0
     package var residentBytes: UInt64 = 0
     package var openDescriptors: UInt64 = 0
     package var descriptorLimit: UInt64 = 0
@@ -22,6 +23,8 @@ package struct ProcessFacts: Equatable, Sendable {
     /// This process now. What the kernel does not say is 0.
     package static func own(started: UInt64) -> ProcessFacts {
         var facts = ProcessFacts(pid: getpid(), started: started)
+        let now = wallNow()
+        facts.uptime = now > started ? now - started : 0
         facts.residentBytes = residentPages() &* UInt64(max(0, sysconf(Int32(_SC_PAGESIZE))))
         facts.openDescriptors = countDescriptors()
         var limit = rlimit()

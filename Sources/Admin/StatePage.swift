@@ -21,6 +21,7 @@ enum StatePage {
         json.member("pid", UInt64(process.pid))
         json.member("supervisor_pid", UInt64(supervision.pid))
         json.member("started", moment(process.started))
+        json.member("uptime_seconds", seconds(process.uptime))
         json.member("workers", UInt64(status.workers))
         json.member("generation", status.generation)
         json.member("generation_since", moment(status.generationSince))

@@ -41,7 +41,8 @@ package struct PluginStatus: Sendable {
     package var checks: [String]
     /// In which it was loaded, the last time.
     package var generation: UInt64
-    /// How often it was loaded: 0 for one that was fenced before the process started. Every time leaves an image that stays mapped until the process ends.
+    /// How often it was loaded: 0 for one that was fenced before the process started. Every time
+    /// leaves an image that stays mapped until the process ends.
     package var loads: UInt64
     /// In use now.
     package var isServing: Bool
