@@ -9,7 +9,8 @@ import Net
 struct AdminLoop: ~Copyable {
     /// Enough for a few scrapers and people; the oldest that waits makes room for the newest.
     static let connectionLimit = 64
-    /// What all answers under way may hold: a page of a very large configuration has a few megabytes.
+    /// What all answers under way may hold, beside the newest: a page of a very large configuration
+    /// has a few megabytes. Who has been at it longest makes room.
     private static let answerLimit = 64 << 20
     /// Taken in one turn.
     private static let acceptsPerTurn = 16
@@ -147,6 +148,18 @@ struct AdminLoop: ~Copyable {
         if let victim { connections[victim.key] = nil }
     }
 
+    private mutating func dropHoarders() {
+        var held = connections.values.reduce(0) { $0 + $1.unsent }
+        while held > Self.answerLimit {
+            let oldest = connections.filter { $0.value.unsent > 0 }.min {
+                $0.value.deadline < $1.value.deadline
+            }
+            guard let oldest else { return }
+            held -= oldest.value.unsent
+            connections[oldest.key] = nil
+        }
+    }
+
     private mutating func drive(_ token: UInt64, _ now: Nanoseconds) {
         guard let connection = connections[token] else { return }
         switch connection.drive(now: now, judge: { judge($0) }) {
@@ -176,7 +189,7 @@ struct AdminLoop: ~Copyable {
         }
     }
 
-    private func answer(
+    private mutating func answer(
         _ path: String, length: Int, closes: Bool
     ) -> AdminConnection.Request {
         func request(_ answer: [UInt8], closes: Bool) -> AdminConnection.Request {
@@ -195,12 +208,7 @@ struct AdminLoop: ~Copyable {
                     405, "this can only be read: GET and HEAD", fields: "Allow: GET, HEAD\r\n",
                     closes: true, headOnly: false), closes: true)
         }
-        guard connections.values.reduce(0, { $0 + $1.unsent }) < Self.answerLimit else {
-            return request(
-                Answer.sentence(
-                    503, "too many answers are waiting to be read", closes: true,
-                    headOnly: headOnly), closes: true)
-        }
+        dropHoarders()
         return request(
             Answer.bytes(
                 status: 200, contentType: page.contentType, body: page.text(source),

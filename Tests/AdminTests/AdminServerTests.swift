@@ -1,10 +1,8 @@
 // The admin interface over real sockets: what people ask for, and clients that mean no good. None of them
 // may keep an honest one from its answer.
 
-import Balance
 import Base
 import Net
-import Synchronization
 import TestKit
 import Testing
 
@@ -12,13 +10,19 @@ import Testing
 @testable import Proxy
 
 @Suite struct AdminServerTests {
-    /// A server with a snapshot of so many nodes, ended with the test.
+    /// A server with a snapshot of its own, ended with the test.
     private final class Desk {
         let server: AdminServer
         let port: UInt16
 
-        init(nodes: Int = 2, timeouts: AdminTimeouts = AdminTimeouts()) throws {
-            server = try AdminServer(timeouts: timeouts) { makeSnapshot(nodes: nodes) }
+        /// `padding`: bytes that the state has more.
+        init(padding: Int = 0, timeouts: AdminTimeouts = AdminTimeouts()) throws {
+            let options = "\"" + String(repeating: "o", count: padding) + "\""
+            server = try AdminServer(timeouts: timeouts) {
+                var snapshot = makeSnapshot()
+                snapshot.balancer.pools[0].strategies[0].options = options
+                return snapshot
+            }
             let (socket, port) = try Self.socket()
             self.port = port
             server.listen(on: socket)
@@ -134,18 +138,33 @@ import Testing
     func unread() throws {
         var timeouts = AdminTimeouts()
         timeouts.answer = 300_000_000
-        let desk = try Desk(nodes: 5000, timeouts: timeouts)
-        let greedy = try (0..<8).map { _ in
+        let padding = 8_000_000
+        let desk = try Desk(padding: padding, timeouts: timeouts)
+        let greedy = try (0..<7).map { _ in
             let client = try RawClient(port: desk.port, receiveBuffer: 4096)
-            try client.request("GET", "/metrics")
+            try client.request("GET", "/state")
             return client
         }
         #expect(try desk.serves())
-        #expect(try PrometheusReading(desk.client().get("/metrics").text).families.count > 10)
+        #expect(try desk.client().get("/metrics").status == 200)
         for client in greedy {
-            client.patience = 20
-            #expect(throws: (any Error).self) { try client.response() }
+            #expect(throws: (any Error).self, "it was cut off") { try client.response() }
         }
+        let patient = try desk.client().get("/state")
+        #expect(patient.status == 200 && patient.body.count > padding)
+    }
+
+    @Test("answers that nobody reads do not fill the memory, nor keep others from theirs")
+    func hoarded() throws {
+        let desk = try Desk(padding: 20_000_000)
+        let greedy = try (0..<6).map { _ in
+            let client = try RawClient(port: desk.port, receiveBuffer: 4096)
+            try client.request("GET", "/state")
+            return client
+        }
+        #expect(try desk.client().get("/metrics").status == 200)
+        #expect(throws: (any Error).self, "the first made room") { try greedy[0].response() }
+        #expect(try greedy[5].response().status == 200)
     }
 
     @Test("many connections at once: the newest is answered, whatever the others do")
