@@ -102,10 +102,12 @@ let package = Package(
             "Loading", uses: ["Balance", "Base", "CLinux", "CTrivet"],
             exclude: ["Conformance/README.md"]),
         module("Proxy", uses: ["Net", "HTTP", "Balance", "Loading", "Config", "Base"]),
+        module(
+            "Admin", uses: ["Proxy", "Net", "HTTP", "Balance", "Base"], exclude: ["README.md"]),
         .executableTarget(
             name: "trivet",
             dependencies: [
-                "Proxy", "Net", "HTTP", "Balance", "Loading", "Config", "Base", "CLinux",
+                "Admin", "Proxy", "Net", "HTTP", "Balance", "Loading", "Config", "Base", "CLinux",
             ],
             path: "Sources/trivet", swiftSettings: strict),
 
@@ -133,6 +135,9 @@ let package = Package(
                 "Proxy", "Net", "HTTP", "Balance", "Config", "Base", "CLinux", "CTrivet",
                 "CAllocations",
             ]),
+        tests(
+            "AdminTests",
+            uses: ["Admin", "Proxy", "Net", "HTTP", "Balance", "Base", "TestKit", "CTrivet"]),
         .target(
             name: "FacetsFixture", dependencies: ["CTrivet", "TrivetPlugin"],
             path: "Tests/Fixtures/Facets", swiftSettings: strict),

@@ -349,6 +349,15 @@ package final class Board: @unchecked Sendable {
     /// All rows as they are. [any]
     package func snapshot() -> [BoardRow] { BoardReader(words: words)?.rows() ?? [] }
 
+    /// The nodes of one pool as they are, in its order; those that have left their places since are
+    /// missing. [any]
+    package func snapshot(of pool: PoolRows) -> [BoardRow] {
+        guard let reader = BoardReader(words: words) else { return [] }
+        return zip(pool.rows, pool.spec.nodes).compactMap { row, node in
+            reader.row(row).flatMap { $0.id == node.id ? $0 : nil }
+        }
+    }
+
     /// Runs `body` with the position and what was published of each node of a pool. Short: it holds a
     /// lock that the control thread takes.
     func withPublished(_ pool: PoolRows, _ body: (Int, borrowing Published) -> Void) {

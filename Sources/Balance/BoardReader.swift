@@ -102,7 +102,8 @@ package struct BoardReader {
         return result
     }
 
-    private func row(_ node: Int) -> BoardRow? {
+    /// The node in one place of the board.
+    func row(_ node: Int) -> BoardRow? {
         typealias R = BoardLayout.Row
         let at = BoardLayout.Header.words + capacity.pools * BoardLayout.Pool.words + node * R.words
         // A writer needs well under a microsecond; who never finishes has died.

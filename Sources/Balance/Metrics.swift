@@ -23,7 +23,8 @@ package final class Metrics: Sendable {
         package var sum: Double
         /// How often.
         package var count: UInt64
-        /// Histograms: how many values were below 2^(index - 31), each counted once.
+        /// Histograms: how many values were at most 2^(index - 31) and more than half of that, each
+        /// counted once; the last one has all that are larger.
         package var buckets: [UInt64]
     }
 
@@ -44,8 +45,23 @@ package final class Metrics: Sendable {
     }
 
     private let families = Mutex<[Key: [Family]]>([:])
+    private let fallbacks = Mutex<[String: [Int: MetricCell]]>([:])
 
     package init() {}
+
+    /// Picks that the built-in round robin has made in a pool, on all workers.
+    package func fallbackPicks(pool: String) -> UInt64 {
+        fallbacks.withLock { $0[pool]?.values.reduce(0) { $0 &+ $1.count } ?? 0 }
+    }
+
+    /// Where one worker counts them: the same for each view of a pool of this name.
+    func fallbackCount(pool: String, worker: Int) -> FallbackCount {
+        fallbacks.withLock { fallbacks in
+            let cell = fallbacks[pool]?[worker] ?? MetricCell(kind: .counter)
+            fallbacks[pool, default: [:]][worker] = cell
+            return FallbackCount(cell)
+        }
+    }
 
     /// The cell of `worker`, or nil if refused: bad name, too many, or another kind than before.
     func register(
@@ -122,8 +138,9 @@ final class MetricCell: @unchecked Sendable {
         store(0, sum.bitPattern)
         store(1, load(1) &+ 1)
         if wordCount > 2 {
-            // The bucket of 2^(k-1) ..< 2^k is k + 31; zero and below fall into the first.
-            let power = amount > 0 ? Int(amount.exponent) + 1 : Int.min / 2
+            // What is above 2^(k-1) and at most 2^k goes to k + 31; zero and below into the first.
+            let isPower = amount.significand == 1
+            let power = amount > 0 ? Int(amount.exponent) + (isPower ? 0 : 1) : Int.min / 2
             let bucket = 2 + max(0, min(power + 31, Metrics.bucketCount - 1))
             store(bucket, load(bucket) &+ 1)
         }
@@ -139,8 +156,30 @@ final class MetricCell: @unchecked Sendable {
         for bucket in 0..<Metrics.bucketCount { reading.buckets[bucket] &+= load(2 + bucket) }
     }
 
+    /// How often something was added.
+    var count: UInt64 { load(1) }
+
+    /// Where that is counted. As long-lived as the cell.
+    var countAddress: UnsafeMutablePointer<Atomic<UInt64>> { unsafe words + 1 }
+
     private func load(_ word: Int) -> UInt64 { unsafe words[word].load(ordering: .relaxed) }
     private func store(_ word: Int, _ value: UInt64) {
         unsafe words[word].store(value, ordering: .relaxed)
+    }
+}
+
+/// Counts picks of the built-in round robin: a pointer, so that nothing is retained for a pick. The
+/// cell behind it is kept by the process's Metrics, which a view holds by its place.
+@safe
+struct FallbackCount {
+    private let count: UnsafeMutablePointer<Atomic<UInt64>>
+
+    init(_ cell: MetricCell) { unsafe count = cell.countAddress }
+
+    /// There is one writer, so no read-modify-write is needed.
+    @inline(__always)
+    func add() {
+        unsafe count.pointee.store(
+            count.pointee.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
     }
 }

@@ -115,6 +115,7 @@ extension PoolView {
     /// ready ones again. Nodes of weight 0 come last.
     private func fallBack(_ facts: borrowing PickFacts) -> PickOutcome {
         unsafe state.pointee.fallbackPicks &+= 1
+        fallbackCount.add()
         let count = unsafe pool.pointee.ready_count
         let start = unsafe state.pointee.cursor % count
         var choice = TRIVET_NO_NODE

@@ -100,6 +100,8 @@ package struct PoolView: ~Copyable {
     let answer: UnsafeMutablePointer<trivet_pick>
     let result: UnsafeMutablePointer<trivet_result>
     let clock: UnsafePointer<UInt64>
+    /// For whoever asks from another thread.
+    let fallbackCount: FallbackCount
 
     package let place: InstancePlace
     private let table: NodeTable
@@ -136,6 +138,7 @@ package struct PoolView: ~Copyable {
         unsafe ready = table.ready
         unsafe pool = table.pool
         unsafe clock = UnsafePointer(place.clock.cell)
+        fallbackCount = place.metrics.fallbackCount(pool: place.spec.name, worker: place.worker)
         unsafe slots = .allocate(capacity: Self.strategyLimit)
         unsafe cells = .allocate(capacity: max(nodeCount, 1))
         unsafe reasonBytes = .allocate(capacity: Self.reasonLimit)

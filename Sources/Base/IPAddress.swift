@@ -30,6 +30,14 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     /// The four bytes of an IPv4 address. Means nothing for IPv6.
     package var v4Bits: UInt32 { UInt32(truncatingIfNeeded: low) }
 
+    /// This machine, as itself: 127.0.0.0/8 (RFC 1122 section 3.2.1.3) or ::1.
+    package var isLoopback: Bool {
+        isV4 ? v4Bits >> 24 == 127 : high == 0 && low == 1
+    }
+
+    /// To a socket that listens: every address of this machine.
+    package var isUnspecified: Bool { self == .v4Any || self == .v6Any }
+
     /// Reads dotted decimal (four numbers without leading zeros) or the forms of RFC 4291 section
     /// 2.2. Brackets, zones and ports are not part of an address: nil.
     package init?(_ text: String) {

@@ -35,7 +35,7 @@ package struct Configuration: Sendable {
     package var drainTimeout: Nanoseconds = 30_000_000_000
     package var user: Placed<String>?
     package var group: Placed<String>?
-    package var admin: Admin?
+    package var admin: AdminAddress?
     package var logLevel = Log.Level.info
 
     package init(file: String) { self.file = file }
@@ -47,10 +47,14 @@ package struct Configuration: Sendable {
     }
 }
 
-/// Where metrics and the like will be asked for.
-package struct Admin: Sendable {
+/// Where metrics and the state are asked for.
+package struct AdminAddress: Sendable {
+    /// Never a name.
     package var address: HostPort
+    /// Of the address.
     package var place: Place
+    /// Others than this machine may ask.
+    package var allowsRemote = false
 }
 
 /// One JSON object per line.

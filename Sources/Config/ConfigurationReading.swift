@@ -91,6 +91,7 @@ extension Reader {
         if let node = required(fields, "listeners") {
             result.listeners = listeners(node, pools: result.pools.map(\.name))
         }
+        if let admin = result.admin { judge(admin, beside: result.listeners) }
         return result
     }
 
@@ -101,12 +102,38 @@ extension Reader {
         return path == "off" ? nil : AccessLog(path: path, place: node.place)
     }
 
-    private mutating func admin(_ fields: Fields) -> Admin? {
+    private mutating func admin(_ fields: Fields) -> AdminAddress? {
         guard let node = fields["admin"],
-            let admin = object(node, "\"admin\"", keys: ["address"], later: ["tls"]),
-            let written = required(admin, "address"),
+            let admin = object(
+                node, "\"admin\"", keys: ["address", "allow_remote"], later: ["tls"])
+        else { return nil }
+        let allowsRemote = flag(admin, "allow_remote") ?? false
+        guard let written = required(admin, "address"),
             let address = address(written, of: "\"admin\"", listens: true)
         else { return nil }
-        return Admin(address: address, place: written.place)
+        if case .ip(let ip, let port) = address, !ip.isLoopback, !allowsRemote {
+            let loopback = ip.isV4 ? "127.0.0.1" : "[::1]"
+            complain(
+                written.place,
+                "the address of \"admin\" is \(address), where other machines may ask; expected one "
+                    + "of this machine alone, such as \"\(loopback):\(port)\", or "
+                    + "\"allow_remote: true\" beside it")
+        }
+        return AdminAddress(
+            address: address, place: written.place, allowsRemote: allowsRemote)
+    }
+
+    /// One address is either a listener's or for the operator.
+    private mutating func judge(_ admin: AdminAddress, beside listeners: [Listener]) {
+        guard case .ip(let ip, let port) = admin.address, port != 0 else { return }
+        for listener in listeners {
+            guard case .ip(let other, port) = listener.address,
+                ip == other || ip.isUnspecified || other.isUnspecified
+            else { continue }
+            complain(
+                admin.place,
+                "the address of \"admin\", \(admin.address), is taken by the listener "
+                    + "\(quoted(listener.name)) (\(listener.address)); expected another port")
+        }
     }
 }

@@ -134,6 +134,13 @@ struct Reader {
         return value
     }
 
+    mutating func flag(_ fields: Fields, _ key: String) -> Bool? {
+        guard let node = fields[key] else { return nil }
+        if case .bool(let value) = node.kind { return value }
+        mismatch(node, "\"\(key)\" in \(fields.what)", "true or false")
+        return nil
+    }
+
     /// A duration of at least `least`. "off" is refused: see `durationOrOff`.
     mutating func duration(
         _ fields: Fields, _ key: String, least: Nanoseconds = 1_000_000

@@ -127,6 +127,12 @@ package final class Balancer: @unchecked Sendable {
         try loader.reload(configuration, catalogue, sockets: sockets, accessLog: accessLog)
     }
 
+    /// What it is and does at this moment. Copies a lot; nobody waits for it. [any]
+    package func status() -> BalancerStatus { loader.status() }
+
+    /// These plugin files were the reason to refuse a reload: for `status`. [any]
+    package func noteRefusals(of files: [String]) { loader.noteRefusals(of: files) }
+
     /// No new connections; what is in flight is finished. [any]
     package func drain() { give(.drain) }
 

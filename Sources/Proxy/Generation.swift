@@ -51,7 +51,7 @@ struct ListenerPlan: Sendable {
 
 /// How many connections a listener has on all workers, of how many it may have. [any]
 final class ConnectionCount: Sendable {
-    private let open = Atomic<Int>(0)
+    private let count = Atomic<Int>(0)
     private let limit: Atomic<Int>
 
     /// `limit` nil: as many as there are descriptors.
@@ -61,12 +61,15 @@ final class ConnectionCount: Sendable {
 
     /// Counts one in; false if that is one too many. It counts all the same, until `leave`.
     func enter() -> Bool {
-        open.wrappingAdd(1, ordering: .relaxed).newValue <= limit.load(ordering: .relaxed)
+        count.wrappingAdd(1, ordering: .relaxed).newValue <= limit.load(ordering: .relaxed)
     }
 
-    func leave() { open.wrappingSubtract(1, ordering: .relaxed) }
+    func leave() { count.wrappingSubtract(1, ordering: .relaxed) }
 
-    var isNone: Bool { open.load(ordering: .relaxed) == 0 }
+    /// Those that are refused count until they have gone.
+    var open: Int { count.load(ordering: .relaxed) }
+
+    var isNone: Bool { open == 0 }
 }
 
 /// What all workers take over at once. [any]

@@ -23,7 +23,9 @@ final class Loader: @unchecked Sendable {
     /// What serves. [loader]
     private(set) var catalogue: Catalogue
     /// Who is fenced, and who may stand in. [loader]
-    private(set) var fences: FenceList
+    private(set) var fences: FenceList {
+        didSet { standing.withLock { [fences] in $0.fences = fences } }
+    }
     /// Loaded, but not in use: may be gone back to, or waits to be told that it is over.
     private var standby: [Library] = []
     /// Told of every change of builds and fences.
@@ -37,6 +39,9 @@ final class Loader: @unchecked Sendable {
     private var postponed: [LoaderInbox.Message] = []
     /// Nanoseconds that first probes may take before traffic is let in without them.
     private var firstRoundLimit: UInt64 = 0
+
+    /// What is shown of it.
+    private let standing = Mutex(Standing())
 
     private struct NodeAddress: Equatable {
         var row: Int
@@ -57,6 +62,11 @@ final class Loader: @unchecked Sendable {
         let loader = try Loader(
             shared, configuration, catalogue, fences, next, checkClock, sockets.map(\.key),
             onRecord)
+        loader.standing.withLock {
+            $0.fences = fences
+            $0.note(catalogue.libraries, for: next.generation.number)
+            $0.take(next, configuration, catalogue, sockets, now: wallNow())
+        }
         return (loader, next.generation)
     }
 
@@ -108,6 +118,17 @@ final class Loader: @unchecked Sendable {
         try NodeNames(nodes: nodes.map { ($0.row, $0.address) }, book: book) {
             prober.addressesChanged()
         }
+    }
+
+    // MARK: Status [any]
+
+    func status() -> BalancerStatus {
+        // A copy is read, so that the loader never waits for a reader.
+        standing.withLock { $0 }.status(shared.board, shared.metrics)
+    }
+
+    func noteRefusals(of files: [String]) {
+        standing.withLock { $0.noteRefusals(of: files) }
     }
 
     // MARK: Running
@@ -218,6 +239,7 @@ final class Loader: @unchecked Sendable {
         _ accessLog: Int32
     ) throws(Refusal) -> Assembly.Changes {
         let next: Assembly.Next
+        standing.withLock { $0.note(catalogue.libraries, for: assembly.number + 1) }
         do throws(Refusal) {
             next = try assembly.next(
                 configuration, catalogue, sockets: sockets, accessLog: accessLog, shared,
@@ -243,6 +265,9 @@ final class Loader: @unchecked Sendable {
         assembly = next.assembly
         self.configuration = configuration
         listenerKeys = sockets.map(\.key)
+        standing.withLock {
+            $0.take(next, configuration, catalogue, sockets, now: wallNow())
+        }
         return next.changes
     }
 

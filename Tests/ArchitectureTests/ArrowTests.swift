@@ -18,14 +18,15 @@ import Testing
         "Sources/Balance": ["Base", "CLinux", "CTrivet"],
         "Sources/Loading": ["Balance", "Base", "CLinux", "CTrivet"],
         "Sources/Proxy": ["Net", "HTTP", "Balance", "Loading", "Config", "Base"],
+        "Sources/Admin": ["Proxy", "Net", "HTTP", "Balance", "Base"],
         "Sources/trivet": [
-            "Proxy", "Net", "HTTP", "Balance", "Loading", "Config", "Base", "CLinux",
+            "Admin", "Proxy", "Net", "HTTP", "Balance", "Loading", "Config", "Base", "CLinux",
         ],
     ]
 
     static let house: Set<String> = [
-        "Base", "Config", "Net", "HTTP", "Balance", "Loading", "Proxy", "CLinux", "CTrivet",
-        "TrivetPlugin", "trivet", "Affinity",
+        "Base", "Config", "Net", "HTTP", "Balance", "Loading", "Proxy", "Admin", "CLinux",
+        "CTrivet", "TrivetPlugin", "trivet", "Affinity",
     ]
 
     @Test("No module imports what it must not know")

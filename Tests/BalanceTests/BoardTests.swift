@@ -105,6 +105,20 @@ struct BoardTests {
         #expect(second.snapshot().map(\.name) == ["node1", "node2"])
     }
 
+    @Test("a pool shows its own nodes, without those that have left their places")
+    func snapshotOfAPool() throws {
+        let ground = try Ground(tiers: [0, 0])
+        let pool = ground.board.pools[0]
+        #expect(ground.board.snapshot(of: pool).map(\.name) == ["node1", "node2"])
+        var spec = pool.spec
+        spec.nodes.removeFirst()
+        ground.board.commit(try ground.board.seat([spec], now: 0))
+        #expect(ground.board.snapshot(of: pool).count == 2, "until it is swept")
+        ground.board.sweep()
+        #expect(ground.board.snapshot(of: pool).map(\.name) == ["node2"])
+        #expect(ground.board.snapshot(of: ground.board.pools[0]).map(\.name) == ["node2"])
+    }
+
     @Test("a reader never sees half of an old row and half of a new one")
     func seqlock() throws {
         let ground = try Ground(tiers: [0])

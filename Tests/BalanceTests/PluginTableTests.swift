@@ -84,7 +84,7 @@ struct PluginTableTests {
         #expect(readings.map(\.name) == ["turns_total", "sizes"])
         #expect(readings[0].sum == 5)
         #expect(readings[1].count == 3 && readings[1].sum == 4.5)
-        #expect(readings[1].buckets[31] == 1 && readings[1].buckets[32] == 1)
+        #expect(readings[1].buckets[30] == 1 && readings[1].buckets[31] == 1)
         #expect(readings[1].buckets[33] == 1)
         #expect(view.readyCount == 1 && again.readyCount == 1)
     }

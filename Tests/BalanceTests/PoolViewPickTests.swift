@@ -21,6 +21,9 @@ struct PoolViewPickTests {
             #expect(view.badAnswers(0) == bad)
             #expect(view.fallbackPicks == bad)
         }
+        // For whoever asks from outside: by pool, over all views.
+        #expect(ground.metrics.fallbackPicks(pool: ground.place().spec.name) == 12)
+        #expect(ground.metrics.fallbackPicks(pool: "another") == 0)
     }
 
     @Test("a retry goes to a node that was not tried, whatever the strategy says")

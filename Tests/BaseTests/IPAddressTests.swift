@@ -54,6 +54,17 @@ import Testing
         }
     }
 
+    @Test func `what only this machine can reach is told from what others can`() throws {
+        for text in ["127.0.0.1", "127.255.0.9", "::1", "::ffff:127.0.0.1"] {
+            #expect(try #require(IPAddress(text)).isLoopback, "\(text)")
+        }
+        for text in ["128.0.0.1", "0.0.0.0", "::", "::2", "10.0.0.1", "fe80::1"] {
+            #expect(try !#require(IPAddress(text)).isLoopback, "\(text)")
+        }
+        #expect(IPAddress.v4Any.isUnspecified && IPAddress.v6Any.isUnspecified)
+        #expect(!IPAddress.v4Loopback.isUnspecified)
+    }
+
     @Test func `mutated text never crashes the parser`() {
         var random = SplitMix64(seed: 7)
         let alphabet = Array(":.0123456789abcdefF%[]/ x".utf8)

@@ -226,7 +226,27 @@ import Testing
         ("user: 'a\\nb'", #"t:1:9: "user" has a control character in it"#),
         (
             "admin: { adress: '127.0.0.1:1' }",
-            #"t:1:10: "admin" has no "address"|t:1:12: unknown key "adress" in "admin"; did you mean "address"? known: address"#
+            #"t:1:10: "admin" has no "address"|t:1:12: unknown key "adress" in "admin"; did you mean "address"? known: address, allow_remote"#
+        ),
+        (
+            "admin: { address: '0.0.0.0:9900' }",
+            #"t:1:21: the address of "admin" is 0.0.0.0:9900, where other machines may ask; expected one of this machine alone, such as "127.0.0.1:9900", or "allow_remote: true" beside it"#
+        ),
+        (
+            "admin: { address: '[2001:db8::1]:9900', allow_remote: false }",
+            #"t:1:21: the address of "admin" is [2001:db8::1]:9900, where other machines may ask; expected one of this machine alone, such as "[::1]:9900", or "allow_remote: true" beside it"#
+        ),
+        (
+            "admin: { address: '127.0.0.1:9900', allow_remote: 'yes' }",
+            #"t:1:53: "allow_remote" in "admin" is a string; expected true or false"#
+        ),
+        (
+            "admin: { address: '0.0.0.0:80', allow_remote: true }",
+            #"t:1:21: the address of "admin", 0.0.0.0:80, is taken by the listener "0.0.0.0:80" (0.0.0.0:80); expected another port"#
+        ),
+        (
+            "admin: { address: '127.0.0.1:80' }",
+            #"t:1:21: the address of "admin", 127.0.0.1:80, is taken by the listener "0.0.0.0:80" (0.0.0.0:80); expected another port"#
         ),
         (
             "admin: { address: 'localhost:1' }",
@@ -238,6 +258,21 @@ import Testing
             "{ \(key), listeners: [{ address: '0.0.0.0:80', pool: 'p' }], "
             + "pools: { p: { nodes: [{ name: 'n', address: '10.0.0.1:80' }] } } }"
         #expect(complaints(text) == sentences.split(separator: "|").map(String.init))
+    }
+
+    @Test func `metrics are for this machine alone unless told otherwise`() throws {
+        for (written, allowed) in [
+            ("address: '127.0.0.1:9900'", false), ("address: '127.8.9.10:9900'", false),
+            ("address: '[::1]:0'", false), ("address: '[::ffff:127.0.0.1]:9900'", false),
+            ("address: '10.0.0.1:9900', allow_remote: true", true),
+            ("address: '[::]:9900', allow_remote: true", true),
+        ] {
+            let reading = read(
+                "{ admin: { \(written) }, listeners: [{ address: '127.0.0.1:0', pool: 'p' }], "
+                    + "pools: { p: { nodes: [{ name: 'n', address: '10.0.0.1:80' }] } } }")
+            #expect(reading.diagnostics == [], "\(written)")
+            #expect(try #require(reading.configuration?.admin).allowsRemote == allowed)
+        }
     }
 
     @Test func `the access log can be switched off in so many words`() {

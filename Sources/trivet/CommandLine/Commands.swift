@@ -55,10 +55,11 @@ enum Commands {
         name: "reload", operands: ["CONFIG"],
         summary: "have a running Trivet take over CONFIG and its plugins as they are now",
         help: """
-            Finds the Trivet that serves CONFIG by the pid_file that CONFIG names, has it read CONFIG
-            and all plugins again, and waits until every worker serves as they say. All or nothing: if
-            anything is refused, everything goes on as before, the reasons are printed, and the exit
-            code is 1. No connection, session, count or health state is lost either way.
+            Finds the Trivet that serves CONFIG by the pid_file that CONFIG names, or else by its admin
+            address, has it read CONFIG and all plugins again, and waits until every worker serves as
+            they say. All or nothing: if anything is refused, everything goes on as before, the reasons
+            are printed, and the exit code is 1. No connection, session, count or health state is lost
+            either way.
 
             Example: cp new/libacme.so plugins/.new && mv plugins/.new plugins/libacme.so
                      trivet reload /etc/trivet/trivet.json5

@@ -34,6 +34,8 @@ struct PluginReview {
     let draft: Configuration?
     /// All that is wrong, one line each.
     let complaints: [String]
+    /// Files that are the reason for one of them.
+    let refusedFiles: [String]
     private let loader: PluginLoader
     private let report: TrialReport
     private let uses: [PluginUse]
@@ -63,6 +65,11 @@ struct PluginReview {
             report = try loader.trial(uses: uses)
         } catch {
             throw .system(error.sentence)
+        }
+        // Every sentence about a file begins with it.
+        let sentences = (report.fileRefusals + report.useRefusals).map(\.sentence)
+        refusedFiles = files.map(\.path).filter { path in
+            sentences.contains { $0.hasPrefix(path + " ") || $0.hasPrefix(path + ":") }
         }
         reading.judge(against: Self.names(report))
         complaints += report.fileRefusals.map(\.sentence)

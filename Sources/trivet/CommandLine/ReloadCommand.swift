@@ -25,10 +25,13 @@ enum ReloadCommand {
 
     private static func supervisor(_ configuration: Configuration) throws(Failure) -> pid_t {
         guard let placed = configuration.pidFile else {
-            throw .input([
-                "\(configuration.file) names no pid_file, by which the running Trivet could be found; "
-                    + "send its supervisor SIGHUP instead"
-            ])
+            guard let admin = configuration.admin, admin.address.port != 0 else {
+                throw .input([
+                    "\(configuration.file) names no pid_file and no admin address with a port, by "
+                        + "which the running Trivet could be found; send its supervisor SIGHUP instead"
+                ])
+            }
+            return try AdminClient(address: admin.address).supervisor()
         }
         let path = configuration.resolve(placed.value)
         let text = String(decoding: try readFile(path, what: "pid_file"), as: UTF8.self)

@@ -1,5 +1,6 @@
 // The balancer as the supervisor sees it: a child with a line to it.
 
+import Admin
 import Base
 import Glibc
 import Loading
@@ -14,7 +15,9 @@ final class BalancerChild {
     private let child: Child
 
     /// Starts one and hands it its assignment.
-    init(_ ground: Ground, adopts: Bool, _ record: PluginRecord) throws(Failure) {
+    init(
+        _ ground: Ground, adopts: Bool, _ record: PluginRecord, _ supervision: Supervision
+    ) throws(Failure) {
         let (ours, theirs) = try Descriptor.pair()
         defer { withExtendedLifetime(theirs) {} }
         // The crash tracer of the Swift runtime takes longer than to start the next one.
@@ -24,7 +27,7 @@ final class BalancerChild {
         line = OrderLine(socket: ours)
         born = monotonicNow()
         // If it is gone already, its end will be noticed.
-        _ = ground.send(over: line, adopts: adopts, record)
+        _ = ground.send(over: line, adopts: adopts, record, supervision)
     }
 
     var pid: pid_t { child.pid }

@@ -35,6 +35,7 @@ enum BalancerProcess {
     /// Serves until the supervisor says otherwise.
     private static func serve(_ service: Service, _ line: OrderLine) -> Int32 {
         line.sendReady()
+        defer { service.admin.stop() }
         // Without a supervisor: when it has been long enough.
         var deadline: Nanoseconds?
         var wasStopped = false
@@ -54,6 +55,7 @@ enum BalancerProcess {
             }
             guard heard.contains(1) else { continue }
             switch line.nextOrder() {
+            case .note(let supervision): service.admin.note(supervision)
             case .drain: service.balancer.drain()
             case .stop: service.balancer.stop()
             case .reload(let assignment, let descriptors):
@@ -71,6 +73,7 @@ enum BalancerProcess {
 /// A balancer that serves, and what it stands on.
 private final class Service: @unchecked Sendable {
     let balancer: Balancer
+    let admin: AdminDesk
     /// Signalled when the last worker has left.
     let isOver: Wakeup
     // Mapped for as long as the board is in it.
@@ -131,6 +134,9 @@ private final class Service: @unchecked Sendable {
         } catch {
             throw .system("the balancer cannot wait for its workers: \(error)")
         }
+        admin = AdminDesk(balancer, assignment.supervision)
+        try admin.open(assignment)
+        admin.listen(assignment, descriptors)
     }
 
     /// Crumbs and gauges, before the first library is loaded.
@@ -178,8 +184,10 @@ private final class Service: @unchecked Sendable {
                 generation: balancer.generation + 1, workers: workers))
         if !review.complaints.isEmpty {
             review.discard()
+            balancer.noteRefusals(of: review.refusedFiles)
             throw .input(review.complaints)
         }
+        try admin.open(assignment)
         let changes: String
         do throws(Refusal) {
             let next = try review.load()
@@ -189,6 +197,7 @@ private final class Service: @unchecked Sendable {
         } catch {
             throw .input([error.sentence])
         }
+        admin.listen(assignment, descriptors)
         Log.setLevel(configuration.logLevel)
         drainLimit.withLock { $0 = configuration.drainTimeout }
         return changes

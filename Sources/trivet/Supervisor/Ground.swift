@@ -2,6 +2,7 @@
 // memory, the access log, the configuration's bytes. Opened by the supervisor, for a start or for a
 // reload, of which the second keeps what stays the same.
 
+import Admin
 import Balance
 import Base
 import CLinux
@@ -26,6 +27,7 @@ final class Ground {
     private let capacity: BoardCapacity
     private let accessLog: Descriptor?
     private let sessionSecret: SessionSecret
+    private let admin: AdminSocket?
 
     /// `board`: memory of somebody else's for the board, of any size; otherwise it is made here.
     init(
@@ -60,6 +62,7 @@ final class Ground {
         }
         self.listeners = listeners
         fresh = Set(listeners.map(\.key))
+        admin = try configuration.admin.map(AdminSocket.init)
     }
 
     /// The ground of another configuration: listeners whose addresses stay keep their sockets, and
@@ -90,26 +93,38 @@ final class Ground {
         }
         self.listeners = listeners
         self.fresh = fresh
+        if let wanted = configuration.admin {
+            let present = old.admin?.key == AdminSocket.key(of: wanted) ? old.admin : nil
+            if let present { admin = present } else { admin = try AdminSocket(wanted) }
+        } else {
+            admin = nil
+        }
     }
 
-    /// `web on 127.0.0.1:8080, admin on [::1]:9000 (2 workers)`
+    /// `web on 127.0.0.1:8080, other on [::1]:9000 (2 workers); admin on 127.0.0.1:9900`
     var places: String {
         let all = listeners.map { "\($0.name) on \($0.address)" }.joined(separator: ", ")
         return "\(all) (\(workers) worker\(workers == 1 ? "" : "s"))"
+            + (admin.map { "; admin on \($0.address)" } ?? "")
     }
 
     /// Hands it all to a balancer that begins. False if that one is gone.
-    func send(over line: OrderLine, adopts: Bool, _ record: PluginRecord) -> Bool {
-        send(over: line, Set(listeners.map(\.key)), record, adopts: adopts, isReload: false)
+    func send(
+        over line: OrderLine, adopts: Bool, _ record: PluginRecord, _ supervision: Supervision
+    ) -> Bool {
+        send(
+            over: line, Set(listeners.map(\.key)), record, supervision, adopts: adopts,
+            isReload: false)
     }
 
     /// Hands what is new to the balancer that serves. False if it is gone.
-    func sendReload(over line: OrderLine) -> Bool {
-        send(over: line, fresh, PluginRecord(), adopts: true, isReload: true)
+    func sendReload(over line: OrderLine, _ supervision: Supervision) -> Bool {
+        send(over: line, fresh, PluginRecord(), supervision, adopts: true, isReload: true)
     }
 
     private func send(
-        over line: OrderLine, _ fresh: Set<String>, _ record: PluginRecord, adopts: Bool,
+        over line: OrderLine, _ fresh: Set<String>, _ record: PluginRecord,
+        _ supervision: Supervision, adopts: Bool,
         isReload: Bool
     ) -> Bool {
         guard let plugins = try? Descriptor.memory("trivet-plugins", record.encoded) else {
@@ -119,10 +134,12 @@ final class Ground {
         let assignment = Assignment(
             file: configuration.file, workers: workers,
             listeners: listeners.map { .init(key: $0.key, isNew: fresh.contains($0.key)) },
-            capacity: capacity, folder: folder, hasAccessLog: accessLog != nil, adopts: adopts,
+            capacity: capacity, folder: folder, hasAccessLog: accessLog != nil,
+            hasAdmin: admin != nil, adopts: adopts, supervision: supervision,
             sessionSecret: sessionSecret, descriptors: 0)
         var descriptors = [bytes.number, board.number, crumbPage.number, plugins.number]
         if let accessLog { descriptors.append(accessLog.number) }
+        if let admin { descriptors.append(admin.socket.number) }
         for listener in listeners where fresh.contains(listener.key) {
             descriptors += listener.sockets.map(\.number)
         }

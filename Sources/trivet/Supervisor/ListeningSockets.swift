@@ -67,13 +67,11 @@ final class ListeningSockets: Sendable {
             }
             return (sockets, HostPort.ip(ip, port: port).description)
         } catch {
-            throw refusal(error, listener: listener, address: wanted)
+            throw refusal(error, of: "listener \"\(listener)\"", address: wanted)
         }
     }
 
-    private static func refusal(
-        _ error: SystemError, listener: String, address: String
-    ) -> Failure {
+    static func refusal(_ error: SystemError, of what: String, address: String) -> Failure {
         let why =
             switch error.code {
             case EADDRINUSE: "it is in use already"
@@ -81,6 +79,6 @@ final class ListeningSockets: Sendable {
             case EADDRNOTAVAIL: "this machine does not have that address"
             default: errorText(error.code)
             }
-        return .system("listener \"\(listener)\" cannot listen on \(address): \(why)")
+        return .system("\(what) cannot listen on \(address): \(why)")
     }
 }

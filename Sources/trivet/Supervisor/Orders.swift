@@ -8,15 +8,17 @@
 //   M  more descriptors of the assignment               came before it
 //   L  reload: another assignment                    R  ready: it serves
 //   D  drain: no new connections, finish, leave      K  it serves as the last reload said: what
-//   X  stop: leave now                                  that changed
-//                                                    B  builds and fences as they are now: a record of
+//   T  what the supervisor has counted                  that changed
+//   X  stop: leave now                               B  builds and fences as they are now: a record of
 //                                                       plugins, in a descriptor
 //                                                    N  it does not, and serves on as before; the
 //                                                       complaints came before it
 //
 // The descriptors of an assignment, in order: the configuration's bytes, the board, the page of crumbs,
-// the record of plugins, the access log if there is one, then the listening sockets, worker by worker for each listener that is new.
+// the record of plugins, the access log and the admin socket if there are any, then the listening
+// sockets, worker by worker for each listener that is new.
 
+import Admin
 import Balance
 import Base
 import CLinux
@@ -37,8 +39,10 @@ struct Assignment: Equatable, Sendable {
     /// Where private copies of plugins go.
     var folder: String
     var hasAccessLog: Bool
+    var hasAdmin: Bool
     /// The board holds what an earlier balancer knew.
     var adopts: Bool
+    var supervision: Supervision
     /// Signs the sessions of pools without a secret of their own.
     var sessionSecret: SessionSecret
     /// How many descriptors belong to it, over all packets.
@@ -53,13 +57,14 @@ struct Assignment: Equatable, Sendable {
     }
 
     /// Descriptors before those of the listeners.
-    var fixedDescriptors: Int { hasAccessLog ? 5 : 4 }
+    var fixedDescriptors: Int { 4 + (hasAccessLog ? 1 : 0) + (hasAdmin ? 1 : 0) }
 }
 
 enum Order {
     /// The descriptors are the receiver's to close.
     case serve(Assignment, descriptors: [Int32])
     case reload(Assignment, descriptors: [Int32])
+    case note(Supervision)
     case drain
     case stop
     /// The supervisor is gone.
@@ -102,6 +107,9 @@ struct OrderLine {
         } while !rest.isEmpty
         return true
     }
+
+    @discardableResult
+    func send(_ supervision: Supervision) -> Bool { send(Array("T\(supervision.text)".utf8)) }
 
     @discardableResult
     func sendDrain() -> Bool { send([UInt8(ascii: "D")]) }
@@ -168,6 +176,10 @@ struct OrderLine {
             guard let kind = packet.first else { return .end }
             switch kind {
             case UInt8(ascii: "D"): return .drain
+            case UInt8(ascii: "T"):
+                let text = String(decoding: packet.dropFirst(), as: UTF8.self)
+                guard let supervision = Supervision(text) else { continue }
+                return .note(supervision)
             case UInt8(ascii: "X"): return .stop
             case UInt8(ascii: "S"), UInt8(ascii: "L"):
                 guard let assignment = Assignment(packet.dropFirst()) else { return .end }
@@ -235,7 +247,9 @@ extension Assignment {
                         })),
                 member("poolRoom", .number(Double(capacity.pools))),
                 member("nodeRoom", .number(Double(capacity.nodes))),
-                member("hasAccessLog", .bool(hasAccessLog)), member("adopts", .bool(adopts)),
+                member("hasAccessLog", .bool(hasAccessLog)), member("hasAdmin", .bool(hasAdmin)),
+                member("adopts", .bool(adopts)),
+                member("supervision", .string(supervision.text)),
                 member("sessionSecret", .string(sessionSecret.hex)),
                 member("descriptors", .number(Double(descriptors))),
             ]), at: nowhere
@@ -259,6 +273,8 @@ extension Assignment {
             let pools = number("poolRoom"), let nodes = number("nodeRoom"),
             case .string(let folder)? = node["folder"]?.kind,
             let descriptors = number("descriptors"),
+            case .string(let counted)? = node["supervision"]?.kind,
+            let supervision = Supervision(counted),
             case .string(let hex)? = node["sessionSecret"]?.kind,
             let sessionSecret = SessionSecret(hex: hex)
         else { return nil }
@@ -270,7 +286,20 @@ extension Assignment {
         self.init(
             file: file, workers: workers, listeners: places,
             capacity: BoardCapacity(pools: pools, nodes: nodes), folder: folder,
-            hasAccessLog: flag("hasAccessLog"), adopts: flag("adopts"),
-            sessionSecret: sessionSecret, descriptors: descriptors)
+            hasAccessLog: flag("hasAccessLog"), hasAdmin: flag("hasAdmin"), adopts: flag("adopts"),
+            supervision: supervision, sessionSecret: sessionSecret, descriptors: descriptors)
+    }
+}
+
+extension Supervision {
+    /// Its numbers, in the order of its members.
+    fileprivate var text: String { "\(pid) \(reloads) \(refusals) \(lastReload) \(restarts)" }
+
+    fileprivate init?(_ text: String) {
+        let numbers = text.split(separator: " ").compactMap { UInt64($0) }
+        guard numbers.count == 5, let pid = Int32(exactly: numbers[0]) else { return nil }
+        self.init(
+            pid: pid, reloads: numbers[1], refusals: numbers[2], lastReload: numbers[3],
+            restarts: numbers[4])
     }
 }

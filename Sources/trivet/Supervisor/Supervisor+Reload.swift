@@ -28,7 +28,7 @@ extension Supervisor {
             let ground = try Ground(next, bytes: bytes, after: ground)
             reloading = Reloading(ground: ground)
             Log.info("\(who): reloading \(configuration.file)")
-            if !ground.sendReload(over: balancer.line) { refused(["the balancer is gone"]) }
+            if !ground.sendReload(over: balancer.line, supervision) { refused(["the balancer is gone"]) }
         } catch {
             refused(error.sentences)
         }
@@ -40,6 +40,7 @@ extension Supervisor {
         // Sockets of listeners that are gone close with the old ground: the workers have left them.
         ground = done.ground
         reloading = nil
+        count(isDone: true)
         Log.info("reloaded: \(changes); serving: \(ground.places)")
         door?.answer(.done("reloaded: \(changes)"))
         goOn()
@@ -48,6 +49,7 @@ extension Supervisor {
     /// It serves on as before.
     func refused(_ sentences: [String]) {
         reloading = nil
+        count(isDone: false)
         Log.error("reload refused, all serves on as before: " + sentences.joined(separator: "; "))
         door?.answer(.refused(sentences))
         goOn()

@@ -2,6 +2,7 @@
 // when it dies, takes the signals. It loads no plugin and parses no traffic, so that nothing which
 // comes over the wire or out of a plugin can end it. One thread; it waits for everything at once.
 
+import Admin
 import Balance
 import Base
 import Config
@@ -32,6 +33,8 @@ final class Supervisor {
     private let signals: SignalSource
     let door: ControlSocket?
     private var hasServed = false
+    /// What it has counted, for the admin interface.
+    private(set) var supervision = Supervision(pid: getpid())
     private var complaints: [String] = []
     private var pace = RestartPace()
     /// Builds and fences, as the balancer said last.
@@ -79,9 +82,23 @@ final class Supervisor {
     private func start() throws(Failure) {
         phase = .starting
         complaints = []
-        balancer = try BalancerChild(ground, adopts: hasServed, record)
+        var counted = supervision
+        if hasServed { counted.restarts += 1 }
+        balancer = try BalancerChild(ground, adopts: hasServed, record, counted)
+        supervision = counted
         stuckWatch = StuckWatch()
         stuck = []
+    }
+
+    /// Counts a reload, and has the balancer know.
+    func count(isDone: Bool) {
+        if isDone {
+            supervision.reloads += 1
+            supervision.lastReload = wallNow()
+        } else {
+            supervision.refusals += 1
+        }
+        balancer?.line.send(supervision)
     }
 
     /// Milliseconds until something is due; -1: nothing is.
