@@ -9,9 +9,9 @@ import Testing
 @testable import Loading
 
 #if arch(x86_64)
-private let canLoad = true
+    private let canLoad = true
 #else
-private let canLoad = false
+    private let canLoad = false
 #endif
 
 @Suite(

@@ -102,11 +102,11 @@ enum Commands {
         ],
         summary: "write the package of a new plugin",
         help: """
-            Makes the folder NAME with a plugin that builds, tests itself, passes plugin check and runs: the
-            source with a small rule to replace, its tests, a build script, a trivet.json5 to run it
-            with, and a README.md that says how. NAME is what a configuration calls it: lower-case
-            letters, digits, "-", "_" and ".". A Swift package knows the SDK by its path; a C
-            plugin keeps a copy of the header.
+            Makes the folder NAME with a plugin that builds, tests itself, passes plugin check and
+            runs: the source with a small rule to replace, its tests, a build script, a trivet.json5
+            to run it with, and a README.md that says how. NAME is what a configuration calls it:
+            lower-case letters, digits, "-", "_" and ".". A Swift package knows the SDK by its path;
+            a C plugin keeps a copy of the header.
 
             Example: trivet plugin new left-most && cd left-most && ./build
             """)

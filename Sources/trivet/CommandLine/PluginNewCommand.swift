@@ -87,7 +87,8 @@ enum PluginNewCommand {
         }
         path = "\(folder)/\(file.path)"
         let descriptor = try Descriptor.open(
-            path, O_WRONLY | O_CREAT | O_EXCL, mode: file.isProgram ? 0o777 : 0o666, what: "the file")
+            path, O_WRONLY | O_CREAT | O_EXCL, mode: file.isProgram ? 0o777 : 0o666,
+            what: "the file")
         made.append((path, false))
         let isWhole = withExtendedLifetime(descriptor) {
             IO.writeAll(descriptor.number, Array(file.text.utf8).span)
