@@ -98,7 +98,9 @@ enum Commands {
             Option(name: "--c", help: "in C rather than Swift"),
             Option(name: "--check", help: "a health check rather than a balancing strategy"),
             Option(name: "--into", value: "DIR", help: "where the folder NAME is made (here)"),
-            Option(name: "--sdk", value: "DIR", help: "Trivet's SDK, if it is not with this command"),
+            Option(
+                name: "--sdk", value: "DIR",
+                help: "Trivet's SDK, if it is not with this command"),
         ],
         summary: "write the package of a new plugin",
         help: """
