@@ -94,17 +94,10 @@ extension NewPlugin {
 
             /// For every request, between two events of a worker: nothing that blocks or allocates.
             mutating func pick(_ pool: Pool, _ request: Request) -> Decision {
-                let ready = pool.ready
-                guard !ready.isEmpty else { return .pass }
                 // All workers draw from the same tickets, and so take turns together.
-                let turn = Int(pool.ticket() / run % UInt64(ready.count))
-                var step = 0
-                while step < ready.count {
-                    let node = ready[(turn + step) % ready.count]
-                    if !request.hasTried(node) { return .node(node, because: "its turn") }
-                    step += 1
-                }
-                return .pass
+                let turn = Int(truncatingIfNeeded: pool.ticket() / run)
+                guard let node = pool.untried(request, from: turn) else { return .pass }
+                return .node(node, because: "its turn")
             }
         }
 
