@@ -8,6 +8,7 @@ import Testing
     static let allowed: [String: Set<String>] = [
         "SDK/CTrivet": [],
         "SDK/TrivetPlugin": ["CTrivet"],
+        "SDK/TrivetTesting": ["TrivetPlugin", "CTrivet"],
         "Plugins": ["TrivetPlugin", "CTrivet", "Affinity"],
         "Plugins/Affinity": ["TrivetPlugin", "CTrivet"],
         "Sources/CLinux": [],
@@ -26,7 +27,7 @@ import Testing
 
     static let house: Set<String> = [
         "Base", "Config", "Net", "HTTP", "Balance", "Loading", "Proxy", "Admin", "CLinux",
-        "CTrivet", "TrivetPlugin", "trivet", "Affinity",
+        "CTrivet", "TrivetPlugin", "TrivetTesting", "trivet", "Affinity",
     ]
 
     @Test("No module imports what it must not know")

@@ -66,7 +66,12 @@ enum SourceTree {
     /// The modules a file imports.
     static func imports(of path: String) -> [String] {
         guard let text = try? text(of: path) else { return [] }
+        // What stands in a text of several lines is no import of this file.
+        var isCode = true
         return text.split(separator: "\n").compactMap { line in
+            let marks = line.split(separator: "\"\"\"", omittingEmptySubsequences: false).count - 1
+            if marks % 2 == 1 { isCode.toggle() }
+            guard isCode else { return nil }
             let words = line.split(separator: " ")
             guard let at = words.firstIndex(of: "import"), at <= 1, at + 1 < words.count,
                 at == 0 || words[0].hasPrefix("@") || words[0] == "package"

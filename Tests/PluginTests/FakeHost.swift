@@ -14,13 +14,18 @@ final class PluginLibrary {
     let table: UnsafePointer<trivet_plugin>
     let host = FakeHost()
 
-    init(_ file: String) throws {
+    /// A file beside the test's own binary.
+    convenience init(_ file: String) throws {
         var path = [CChar](repeating: 0, count: 4096)
         let length = unsafe readlink("/proc/self/exe", &path, path.count)
         let exe = String(
             decoding: path.prefix(max(length, 0)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
         let folder = exe[..<(exe.lastIndex(of: "/") ?? exe.startIndex)]
-        guard let handle = unsafe dlopen("\(folder)/\(file)", RTLD_NOW | RTLD_LOCAL),
+        try self.init(path: "\(folder)/\(file)")
+    }
+
+    init(path: String) throws {
+        guard let handle = unsafe dlopen(path, RTLD_NOW | RTLD_LOCAL),
             let symbol = unsafe dlsym(handle, TRIVET_PLUGIN_ENTRY)
         else { throw NotLoaded(reason: unsafe dlerror().map { unsafe String(cString: $0) } ?? "?") }
         typealias Entry =

@@ -6,8 +6,9 @@ struct Turns: Strategy, Plugin {
     static let name = "turns", version = "1.0.0", summary = "every ready node in its turn"
     init(_ setup: Setup) {}
     mutating func pick(_ pool: Pool, _ request: Request) -> Decision {
-        guard !pool.ready.isEmpty else { return .pass }
-        return .node(pool.ready[Int(pool.ticket() % UInt64(pool.ready.count))], because: "its turn")
+        let turn = Int(truncatingIfNeeded: pool.ticket())
+        guard let node = pool.untried(request, from: turn) else { return .pass }
+        return .node(node, because: "its turn")
     }
 }
 

@@ -19,6 +19,7 @@ enum Commands {
             Command(syntax: demoSyntax, run: DemoCommand.run),
             Command(syntax: pluginListSyntax, run: PluginListCommand.run),
             Command(syntax: pluginCheckSyntax, run: PluginCheckCommand.run),
+            Command(syntax: pluginNewSyntax, run: PluginNewCommand.run),
         ]
     }
 
@@ -113,6 +114,27 @@ enum Commands {
             crash, a hang or an exit is the failure of its rule. Exits with 1 if a rule fails, else 0.
 
             Example: trivet plugin check plugins/libturns.so
+            """)
+
+    static let pluginNewSyntax = Syntax(
+        name: "plugin new", operands: ["NAME"],
+        options: [
+            Option(name: "--c", help: "in C rather than Swift"),
+            Option(name: "--check", help: "a health check rather than a balancing strategy"),
+            Option(name: "--into", value: "DIR", help: "where the folder NAME is made (here)"),
+            Option(
+                name: "--sdk", value: "DIR",
+                help: "Trivet's SDK, if it is not with this command"),
+        ],
+        summary: "write the package of a new plugin",
+        help: """
+            Makes the folder NAME with a plugin that builds, tests itself, passes plugin check and
+            runs: the source with a small rule to replace, its tests, a build script, a trivet.json5
+            to run it with, and a README.md that says how. NAME is what a configuration calls it:
+            lower-case letters, digits, "-", "_" and ".". A Swift package knows the SDK by its path;
+            a C plugin keeps a copy of the header.
+
+            Example: trivet plugin new left-most && cd left-most && ./build
             """)
 
     /// The help text of the whole.
