@@ -31,6 +31,8 @@ final class Supervisor {
     private(set) var balancer: BalancerChild?
     private let signals: SignalSource
     let door: ControlSocket?
+    /// Nil if the configuration wants none.
+    var watch: PluginWatch?
     private var hasServed = false
     private var complaints: [String] = []
     private var pace = RestartPace()
@@ -47,6 +49,7 @@ final class Supervisor {
     init(_ configuration: Configuration, bytes: [UInt8], board: Descriptor?) throws(Failure) {
         signals = try SignalSource([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2])
         ground = try Ground(configuration, bytes: bytes, board: board)
+        watch = PluginWatch.following(configuration, nil)
         door = ControlSocket()
     }
 
@@ -64,13 +67,21 @@ final class Supervisor {
         defer { pidFile?.remove() }
         try start()
         while true {
+            // Only when a reload could be made at once: what happens meanwhile is not lost.
+            let watch = phase == .serving && reloading == nil ? watch : nil
+            let now = monotonicNow()
             let watched =
                 [signals.descriptor] + (balancer.map(\.watched) ?? []) + (door?.watched ?? [])
-            _ = waitForReading(watched, milliseconds: patience)
+                + (watch?.watched(at: now) ?? [])
+            _ = waitForReading(
+                watched, milliseconds: watch.map { min(patience, $0.patience(at: now)) } ?? patience)
             while let signal = signals.next() { take(signal) }
             lookForStuck()
             if door?.hasCaller() ?? false { reload("trivet reload") }
             try listen()
+            if phase == .serving, reloading == nil, self.watch?.isDue(at: monotonicNow()) ?? false {
+                reload("plugins_watch")
+            }
             if let code = try bury() { return code }
             if try timeHasCome() { return 0 }
         }
