@@ -178,7 +178,9 @@ package struct PluginLoader: Sendable {
             case .nothing(let fenced): return .fenced(fenced)
             case .build(let build, _):
                 guard let listing = memory.listing(of: build, as: file, for: uses) else { break }
-                if let present = present(file, build) { return .known(listing, build: build, present) }
+                if let present = present(file, build) {
+                    return .known(listing, build: build, present)
+                }
                 if !listing.offers(anyOf: uses) { return .known(listing, build: build, nil) }
             }
         }

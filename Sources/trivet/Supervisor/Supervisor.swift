@@ -67,25 +67,24 @@ final class Supervisor {
         defer { pidFile?.remove() }
         try start()
         while true {
-            // Only when a reload could be made at once: what happens meanwhile is not lost.
-            let watch = phase == .serving && reloading == nil ? watch : nil
-            let now = monotonicNow()
+            let (watch, now) = (attentive, monotonicNow())
             let watched =
                 [signals.descriptor] + (balancer.map(\.watched) ?? []) + (door?.watched ?? [])
                 + (watch?.watched(at: now) ?? [])
             _ = waitForReading(
-                watched, milliseconds: watch.map { min(patience, $0.patience(at: now)) } ?? patience)
+                watched, milliseconds: min(patience, watch?.patience(at: now) ?? patience))
             while let signal = signals.next() { take(signal) }
             lookForStuck()
             if door?.hasCaller() ?? false { reload("trivet reload") }
             try listen()
-            if phase == .serving, reloading == nil, self.watch?.isDue(at: monotonicNow()) ?? false {
-                reload("plugins_watch")
-            }
+            if attentive?.isDue(at: monotonicNow()) ?? false { reload("plugins_watch") }
             if let code = try bury() { return code }
             if try timeHasCome() { return 0 }
         }
     }
+
+    /// The watch, when a reload could be made at once: what happens meanwhile, it sees after.
+    private var attentive: PluginWatch? { phase == .serving && reloading == nil ? watch : nil }
 
     private func start() throws(Failure) {
         phase = .starting
