@@ -9,10 +9,15 @@ package struct Catalogue: Sendable {
     package let checks: [String: CheckKind]
     /// Names that only fenced builds offer: a pool does without them.
     package let fenced: [FencedFile]
+    /// What the trial has found of the files behind it.
+    let memory: TrialMemory
 
     /// Names are unique over all files: the trial has seen to it, and it is checked again here.
-    package init(libraries: [Library], fenced: [FencedFile] = []) throws(Refusal) {
+    package init(
+        libraries: [Library], fenced: [FencedFile] = [], memory: TrialMemory = TrialMemory()
+    ) throws(Refusal) {
         self.fenced = fenced
+        self.memory = memory
         var strategies: [String: StrategyKind] = [:]
         var checks: [String: CheckKind] = [:]
         for library in libraries {
@@ -59,11 +64,12 @@ package struct Catalogue: Sendable {
         } else {
             fenced.append(FencedFile(fence: fence, offers: old.facts.offers))
         }
-        return try Catalogue(libraries: libraries, fenced: fenced)
+        return try Catalogue(libraries: libraries, fenced: fenced, memory: memory)
     }
 
     private init() {
         fenced = []
+        memory = TrialMemory()
         libraries = []
         strategies = [:]
         checks = [:]
@@ -96,7 +102,7 @@ package struct PluginListing: Equatable, Sendable {
 }
 
 /// What the configuration wants of the plugins: one strategy or check of one pool.
-package struct PluginUse: Equatable, Sendable {
+package struct PluginUse: Hashable, Sendable {
     package var kind: OfferKind
     package var name: String
     package var pool: String

@@ -25,6 +25,14 @@ enum Files {
 
     /// The whole of a regular file.
     static func read(_ path: String) throws(Refusal) -> [UInt8] {
+        try readStamped(path).bytes
+    }
+
+    /// The same with what will tell that it has not changed since; nil if nothing can, because it
+    /// changes right now, or did so a moment ago.
+    static func readStamped(
+        _ path: String
+    ) throws(Refusal) -> (bytes: [UInt8], stamp: FileStamp?) {
         let fd = uninterrupted { unsafe clinux_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0) }
         guard fd >= 0 else { throw Refusal("\(path) cannot be read: \(systemWords(errno))") }
         defer { close(fd) }
@@ -53,7 +61,11 @@ enum Files {
             }
         }
         guard failure == 0 else { throw Refusal("\(path) cannot be read: \(systemWords(failure))") }
-        return bytes
+        let before = FileStamp(facts)
+        guard unsafe fstat(fd, &facts) == 0, before == FileStamp(facts), before.isSettled else {
+            return (bytes, nil)
+        }
+        return (bytes, before)
     }
 
     /// Makes a new file for this user alone.

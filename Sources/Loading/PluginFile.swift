@@ -22,7 +22,7 @@ package struct PluginFile: Equatable, Sendable {
             .map { "\(folder)/\($0)" }
         let installed = Files.folder(of: folder) + "/lib/trivet/plugins"
         let there = (Files.names(in: installed) ?? [])
-            .filter { $0.hasSuffix(".so") && !$0.hasPrefix(".") }
+            .filter(isPlugin)
             .map { "\(installed)/\($0)" }
         return (beside + there).filter { Files.sort(of: $0) == .file }
             .map { PluginFile(path: $0, isBundled: true) }
@@ -41,7 +41,7 @@ package struct PluginFile: Equatable, Sendable {
                 guard let names = Files.names(in: path) else {
                     throw Refusal("the folder \(path) cannot be read")
                 }
-                for name in names where name.hasSuffix(".so") && !name.hasPrefix(".") {
+                for name in names where isPlugin(name) {
                     files.append(PluginFile(path: "\(path)/\(name)", isBundled: false))
                 }
             case .file, .other:
@@ -49,6 +49,19 @@ package struct PluginFile: Equatable, Sendable {
             }
         }
         return files
+    }
+
+    /// Whether a file of a folder is meant: neither hidden nor something half done, which has another
+    /// end to its name.
+    package static func isPlugin(_ name: String) -> Bool {
+        name.hasSuffix(".so") && !name.hasPrefix(".")
+    }
+
+    /// What a bundled file offers by its own name; it may offer more.
+    var bundledName: Substring? {
+        let name = Files.name(of: path)
+        guard isBundled, name.hasPrefix("libtrivet-"), name.hasSuffix(".so") else { return nil }
+        return name.dropFirst("libtrivet-".count).dropLast(".so".count)
     }
 
     /// The same files without those that another path before them leads to already.

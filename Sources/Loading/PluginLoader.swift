@@ -4,48 +4,6 @@
 import Balance
 import Glibc
 
-/// What a trial found. Nothing is loaded by it.
-package struct TrialReport: Sendable {
-    /// Files that may be loaded, with what they offer.
-    package var listings: [PluginListing] = []
-    /// Files that may not, one sentence each, with the file's name; clashes of names as well.
-    package var fileRefusals: [Refusal] = []
-    /// Uses whose `create` refuses, or that no longer answer.
-    package var useRefusals: [Refusal] = []
-
-    /// Files whose build is fenced and that no earlier one stands in for.
-    package var fenced: [FencedFile] = []
-
-    /// Private copies of the files in `listings`, with what build each is.
-    fileprivate var copies: [String: PluginCopy] = [:]
-
-    package var isGood: Bool { fileRefusals.isEmpty && useRefusals.isEmpty }
-
-    package func offer(_ kind: OfferKind, _ name: String) -> (PluginListing, PluginOffer)? {
-        for listing in listings {
-            if let offer = listing.offers.first(where: { $0.kind == kind && $0.name == name }) {
-                return (listing, offer)
-            }
-        }
-        return nil
-    }
-}
-
-/// A file that is left out.
-package struct FencedFile: Equatable, Sendable {
-    package var fence: Fence
-    /// What it offered, and what nobody offers now.
-    package var offers: [PluginOffer]
-}
-
-/// The content of a file as it was read.
-struct PluginCopy: Equatable, Sendable {
-    var path: String
-    var build: UInt64
-    /// A library that serves already was loaded from it.
-    var isLoaded: Bool
-}
-
 /// Finds, tries and loads plugins. Blocking; for the loader thread and for start-up.
 package struct PluginLoader: Sendable {
     package var files: [PluginFile]
@@ -85,23 +43,55 @@ package struct PluginLoader: Sendable {
         return try loader.load(report, uses: uses)
     }
 
-    /// Looks at every file, and tries those that pass in one child. A file that ends the child is
-    /// refused, and the others are tried again without it. Throws only if no trial can be made at
-    /// all.
+    /// Looks at every file, and tries those that pass in one child, but for what the trial before has
+    /// found already. A file that ends the child is refused, and the others are tried again without
+    /// it. Throws only if no trial can be made at all.
     package func trial(uses: [PluginUse]) throws(Refusal) -> TrialReport {
         var report = TrialReport()
+        try attempt(files, uses, &report)
+        return report
+    }
+
+    /// The same without the bundled files whose names are not in use, unless another file claims such
+    /// a name. If a use is not found, or its options are not, `complete` it before that is said.
+    package func leanTrial(uses: [PluginUse]) throws(Refusal) -> TrialReport {
+        var report = TrialReport()
+        let names = Set(uses.map { Substring($0.name) })
+        report.spared = files.filter { file in
+            file.bundledName.map { !names.contains($0) } ?? false
+        }
+        let spared = Set(report.spared.compactMap(\.bundledName))
+        try attempt(files.filter { !report.spared.contains($0) }, uses, &report)
+        let offered = report.listings.filter { !$0.isBundled }.flatMap(\.offers).map(\.name)
+        if offered.contains(where: { spared.contains(Substring($0)) }) {
+            try complete(&report, uses: uses)
+        }
+        return report
+    }
+
+    /// Looks at what a lean trial has left out.
+    package func complete(_ report: inout TrialReport, uses: [PluginUse]) throws(Refusal) {
+        let rest = report.spared
+        report.spared = []
+        if !rest.isEmpty { try attempt(rest, uses, &report) }
+    }
+
+    private func attempt(
+        _ files: [PluginFile], _ uses: [PluginUse], _ report: inout TrialReport
+    ) throws(Refusal) {
         var left: [(file: PluginFile, copy: PluginCopy)] = []
         for file in files {
             do throws(Refusal) {
-                let bytes = try Files.read(file.path)
-                do throws(Refusal) {
-                    try ELF.inspect(bytes)
-                } catch {
-                    throw Refusal("\(file.path) \(error.sentence)")
+                switch try look(at: file, uses, &report) {
+                case .fenced(let fenced): report.fenced.append(fenced)
+                case .known(let listing, let build, let copy):
+                    report.listings.append(listing)
+                    report.builds[file.path] = build
+                    report.copies[file.path] = copy
+                case .toTry(let copy): left.append((file, copy))
                 }
-                if let copy = try copy(bytes, of: file, &report) { left.append((file, copy)) }
             } catch {
-                report.fileRefusals.append(error)
+                report.refused.append(error)
             }
         }
         while !left.isEmpty {
@@ -119,14 +109,18 @@ package struct PluginLoader: Sendable {
                 throw Refusal(
                     "\(trialProgram) was started for a plugin trial and \(remains.story)")
             }
-            report.fileRefusals.append(
+            report.refused.append(
                 Refusal(
                     "\(left[guilty].file.path) \(remains.story(limitMs)) \(deed)\(remains.quote)"))
             left[guilty].copy.discard()
             left.remove(at: guilty)
         }
+        // In the order of files, whoever was tried and whoever was known.
+        let places = self.files.enumerated().reduce(into: [String: Int]()) { places, file in
+            places[file.element.path] = file.offset
+        }
+        report.listings.sort { (places[$0.file] ?? 0) < (places[$1.file] ?? 0) }
         refuseClashes(&report)
-        return report
     }
 
     /// Loads the files that offer something in use, once for each report: copies of the others go.
@@ -135,9 +129,7 @@ package struct PluginLoader: Sendable {
     package func load(_ report: TrialReport, uses: [PluginUse]) throws(Refusal) -> Catalogue {
         var libraries: [Library] = []
         for listing in report.listings {
-            let isUsed = uses.contains { use in
-                listing.offers.contains { $0.kind == use.kind && $0.name == use.name }
-            }
+            let isUsed = listing.offers(anyOf: uses)
             guard let copy = report.copies[listing.file] else { continue }
             if let present = self.library(copy) {
                 if isUsed { libraries.append(present) }
@@ -151,7 +143,9 @@ package struct PluginLoader: Sendable {
                 copy.discard()
             }
         }
-        return try Catalogue(libraries: libraries, fenced: report.fenced)
+        let memory = TrialMemory(
+            contents: report.contents, listings: report.listings, builds: report.builds, uses: uses)
+        return try Catalogue(libraries: libraries, fenced: report.fenced, memory: memory)
     }
 
     /// Loads a build that has served before, from its copy: it has been tried, and has served.
@@ -166,27 +160,78 @@ package struct PluginLoader: Sendable {
         for copy in report.copies.values { copy.discard() }
     }
 
-    /// A private copy of what a file holds; that of the library that serves, if it holds the same.
-    /// Of a fenced build, that of the one before it; nil: there is none.
-    private func copy(
-        _ content: [UInt8], of file: PluginFile, _ report: inout TrialReport
-    ) throws(Refusal) -> PluginCopy? {
-        var bytes = content
-        var build = buildNumber(of: bytes)
-        if let fence = fenced.fence(of: build) {
-            guard let earlier = fenced.earlier(of: file.path) else {
-                report.fenced.append(
-                    FencedFile(fence: fence, offers: fenced.facts(of: build)?.offers ?? []))
-                return nil
+    /// What a look at a file comes to.
+    private enum Look {
+        /// Nothing of it may be loaded.
+        case fenced(FencedFile)
+        /// It has been tried before. The copy is there if there is a use for it.
+        case known(PluginListing, build: UInt64, PluginCopy?)
+        case toTry(PluginCopy)
+    }
+
+    private func look(
+        at file: PluginFile, _ uses: [PluginUse], _ report: inout TrialReport
+    ) throws(Refusal) -> Look {
+        let memory = serving.memory
+        if let content = memory.content(of: file.path) {
+            report.contents[file.path] = content
+            switch choice(of: file, content.build) {
+            case .nothing(let fenced): return .fenced(fenced)
+            case .build(let build, _):
+                guard let listing = memory.listing(of: build, as: file, for: uses) else { break }
+                if let present = present(file, build) {
+                    return .known(listing, build: build, present)
+                }
+                if !listing.offers(anyOf: uses) { return .known(listing, build: build, nil) }
             }
-            build = earlier.build
-            if library(of: file, build) == nil { bytes = try Files.read(earlier.copy) }
         }
-        if let present = library(of: file, build) {
-            return PluginCopy(path: present.copy, build: build, isLoaded: true)
+        var (bytes, stamp) = try Files.readStamped(file.path)
+        do throws(Refusal) {
+            try ELF.inspect(bytes)
+        } catch {
+            throw Refusal("\(file.path) \(error.sentence)")
         }
-        let path = try PrivateFolder.keep(bytes, name: Files.name(of: file.path))
-        return PluginCopy(path: path, build: build, isLoaded: false)
+        let own = buildNumber(of: bytes)
+        report.contents[file.path] = stamp.map { TrialMemory.Content(stamp: $0, build: own) }
+        switch choice(of: file, own) {
+        case .nothing(let fenced): return .fenced(fenced)
+        case .build(let build, let earlier):
+            let listing = memory.listing(of: build, as: file, for: uses)
+            if let listing, !listing.offers(anyOf: uses) {
+                return .known(listing, build: build, nil)
+            }
+            let copy: PluginCopy
+            if let present = present(file, build) {
+                copy = present
+            } else {
+                if let earlier { bytes = try Files.read(earlier) }
+                let path = try PrivateFolder.keep(bytes, name: Files.name(of: file.path))
+                copy = PluginCopy(path: path, build: build, isLoaded: false)
+            }
+            return listing.map { .known($0, build: build, copy) } ?? .toTry(copy)
+        }
+    }
+
+    /// What is to serve of a file.
+    private enum Choice {
+        /// This build; `earlier`: where a copy of it is, if the file holds another one by now.
+        case build(UInt64, earlier: String?)
+        case nothing(FencedFile)
+    }
+
+    /// What the file holds; of a fenced build, that before it.
+    private func choice(of file: PluginFile, _ build: UInt64) -> Choice {
+        guard let fence = fenced.fence(of: build) else { return .build(build, earlier: nil) }
+        guard let earlier = fenced.earlier(of: file.path) else {
+            let offers = fenced.facts(of: build)?.offers ?? []
+            return .nothing(FencedFile(fence: fence, offers: offers))
+        }
+        return .build(earlier.build, earlier: earlier.copy)
+    }
+
+    /// The copy from which a library that serves was loaded, if it is of this build.
+    private func present(_ file: PluginFile, _ build: UInt64) -> PluginCopy? {
+        library(of: file, build).map { PluginCopy(path: $0.copy, build: build, isLoaded: true) }
     }
 
     private func library(of file: PluginFile, _ build: UInt64) -> Library? {
@@ -205,9 +250,10 @@ package struct PluginLoader: Sendable {
             switch word {
             case .listing(let file, let listing):
                 report.listings.append(listing)
+                report.builds[listing.file] = tried[file].copy.build
                 report.copies[listing.file] = tried[file].copy
             case .refusesFile(let file, let sentence):
-                report.fileRefusals.append(Refusal(sentence))
+                report.refused.append(Refusal(sentence))
                 tried[file].copy.discard()
             case .refusesUse(let sentence):
                 report.useRefusals.append(Refusal(sentence))
@@ -219,6 +265,7 @@ package struct PluginLoader: Sendable {
 
     /// Two files that offer one name: both are named. Bundled names are taken.
     private func refuseClashes(_ report: inout TrialReport) {
+        report.clashes = []
         var owners: [String: PluginListing] = [:]
         for listing in report.listings {
             for offer in listing.offers {
@@ -232,16 +279,9 @@ package struct PluginLoader: Sendable {
                     ? "\(listing.file) offers \(key), which comes with Trivet (\(owner.file)); "
                         + "give it another name"
                     : "\(owner.file) and \(listing.file) both offer \(key); take one away"
-                report.fileRefusals.append(Refusal(sentence))
+                report.clashes.append(Refusal(sentence))
             }
         }
-    }
-}
-
-extension PluginCopy {
-    /// Removes it, unless a library is mapped from it.
-    func discard() {
-        if !isLoaded { PrivateFolder.discard(path) }
     }
 }
 

@@ -37,7 +37,9 @@ enum Commands {
             SIGTERM or SIGINT: take no new connections, finish what is in flight (at most
             drain_timeout), and leave; a second one, or SIGQUIT: leave at once. SIGHUP: read CONFIG and
             the plugins again, and serve as they say now; trivet reload does the same and waits for
-            the outcome.
+            the outcome. With plugins_watch: true in CONFIG, it does so by itself when a file that
+            plugins names has been replaced and nothing has moved for 0.3 s: rename new builds into
+            their place.
 
             Example: trivet run /etc/trivet/trivet.json5
             """)

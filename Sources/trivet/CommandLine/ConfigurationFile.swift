@@ -40,7 +40,6 @@ struct PluginReview {
     private let report: TrialReport
     private let uses: [PluginUse]
 
-    /// Throws only if no trial can be made at all.
     /// What a process that loads plugins brings along.
     struct Ground {
         /// What is loaded already, so that only what differs is loaded anew.
@@ -50,19 +49,31 @@ struct PluginReview {
         var workers = 1
     }
 
-    init(_ reading: ConfigurationReading, on ground: Ground = Ground()) throws(Failure) {
-        var reading = reading
+    /// Throws only if no trial can be made at all. With a `ground`, bundled plugins that are not in use
+    /// are looked at only if something is wrong, so that the sentences know their names; without, they
+    /// all are.
+    init(_ reading: ConfigurationReading, on ground: Ground? = nil) throws(Failure) {
         draft = reading.draft
         uses = reading.draft.map(Self.uses) ?? []
         var files = PluginFile.bundled()
         var complaints: [String] = []
         if let draft { complaints = draft.findPlugins(&files) }
+        let isLean = ground != nil
+        let ground = ground ?? Ground()
         var loader = PluginLoader(files: files, serving: ground.serving, fenced: ground.fenced)
         loader.generation = ground.generation
         loader.workers = ground.workers
         self.loader = loader
+        var judged = reading
         do throws(Refusal) {
-            report = try loader.trial(uses: uses)
+            var report = isLean ? try loader.leanTrial(uses: uses) : try loader.trial(uses: uses)
+            judged.judge(against: Self.names(report))
+            if !report.spared.isEmpty, judged.diagnostics.count > reading.diagnostics.count {
+                try loader.complete(&report, uses: uses)
+                judged = reading
+                judged.judge(against: Self.names(report))
+            }
+            self.report = report
         } catch {
             throw .system(error.sentence)
         }
@@ -71,9 +82,8 @@ struct PluginReview {
         refusedFiles = files.map(\.path).filter { path in
             sentences.contains { $0.hasPrefix(path + " ") || $0.hasPrefix(path + ":") }
         }
-        reading.judge(against: Self.names(report))
         complaints += report.fileRefusals.map(\.sentence)
-        complaints += reading.diagnostics.map(\.description)
+        complaints += judged.diagnostics.map(\.description)
         complaints += report.useRefusals.map(\.sentence)
         if let draft {
             do throws(Failure) {

@@ -9,6 +9,7 @@ import Glibc
 /// A reload that the balancer is at work on.
 struct Reloading {
     let ground: Ground
+    let watch: PluginWatch?
 }
 
 extension Supervisor {
@@ -22,11 +23,12 @@ extension Supervisor {
             refused(["the balancer does not serve at the moment"])
             return
         }
+        watch?.note()
         do throws(Failure) {
             let (bytes, next) = try ConfigurationFile.read(configuration.file)
             try refuseWhatNeedsRestart(next)
             let ground = try Ground(next, bytes: bytes, after: ground)
-            reloading = Reloading(ground: ground)
+            reloading = Reloading(ground: ground, watch: .following(next, watch))
             Log.info("\(who): reloading \(configuration.file)")
             if !ground.sendReload(over: balancer.line, supervision) { refused(["the balancer is gone"]) }
         } catch {
@@ -39,6 +41,7 @@ extension Supervisor {
         guard let done = reloading else { return }
         // Sockets of listeners that are gone close with the old ground: the workers have left them.
         ground = done.ground
+        watch = done.watch
         reloading = nil
         count(isDone: true)
         Log.info("reloaded: \(changes); serving: \(ground.places)")

@@ -32,6 +32,8 @@ final class Supervisor {
     private(set) var balancer: BalancerChild?
     private let signals: SignalSource
     let door: ControlSocket?
+    /// Nil if the configuration wants none.
+    var watch: PluginWatch?
     private var hasServed = false
     /// What it has counted, for the admin interface.
     private(set) var supervision = Supervision(pid: getpid())
@@ -50,6 +52,7 @@ final class Supervisor {
     init(_ configuration: Configuration, bytes: [UInt8], board: Descriptor?) throws(Failure) {
         signals = try SignalSource([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2])
         ground = try Ground(configuration, bytes: bytes, board: board)
+        watch = PluginWatch.following(configuration, nil)
         door = ControlSocket()
     }
 
@@ -67,17 +70,24 @@ final class Supervisor {
         defer { pidFile?.remove() }
         try start()
         while true {
+            let (watch, now) = (attentive, monotonicNow())
             let watched =
                 [signals.descriptor] + (balancer.map(\.watched) ?? []) + (door?.watched ?? [])
-            _ = waitForReading(watched, milliseconds: patience)
+                + (watch?.watched(at: now) ?? [])
+            _ = waitForReading(
+                watched, milliseconds: min(patience, watch?.patience(at: now) ?? patience))
             while let signal = signals.next() { take(signal) }
             lookForStuck()
             if door?.hasCaller() ?? false { reload("trivet reload") }
             try listen()
+            if attentive?.isDue(at: monotonicNow()) ?? false { reload("plugins_watch") }
             if let code = try bury() { return code }
             if try timeHasCome() { return 0 }
         }
     }
+
+    /// The watch, when a reload could be made at once: what happens meanwhile, it sees after.
+    private var attentive: PluginWatch? { phase == .serving && reloading == nil ? watch : nil }
 
     private func start() throws(Failure) {
         phase = .starting
