@@ -147,9 +147,8 @@ enum MetricsPage {
             for pool in pools {
                 for node in pool.nodes {
                     for sample in values(node) {
-                        samples.append(
-                            ([("pool", pool.name), ("node", node.name)] + sample.labels,
-                                sample.value))
+                        let own: [Label] = [("pool", pool.name), ("node", node.name)]
+                        samples.append((own + sample.labels, sample.value))
                     }
                 }
             }

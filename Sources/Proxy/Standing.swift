@@ -43,7 +43,8 @@ struct Standing: Sendable {
 
     /// Remembers libraries that were not there before, whether they come to serve or not.
     mutating func note(_ libraries: [Library], for generation: UInt64) {
-        for library in libraries where !loaded.contains(where: { $0.library.copy == library.copy }) {
+        for library in libraries where !loaded.contains(where: { $0.library.copy == library.copy })
+        {
             loaded.append(LoadedLibrary(library: library, generation: generation))
         }
     }

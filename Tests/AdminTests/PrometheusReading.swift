@@ -22,7 +22,8 @@ struct PrometheusReading {
     /// The value of one series.
     func value(_ name: String, _ labels: [String: String] = [:]) -> Double? {
         for family in families.values {
-            if let sample = family.samples.first(where: { $0.name == name && $0.labels == labels }) {
+            if let sample = family.samples.first(where: { $0.name == name && $0.labels == labels })
+            {
                 return sample.value
             }
         }
@@ -40,8 +41,11 @@ struct PrometheusReading {
         var series: Set<String> = []
         for line in text.split(separator: "\n", omittingEmptySubsequences: true).map(String.init) {
             if line.hasPrefix("#") {
-                let words = line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false)
-                guard words.count >= 3 else { throw TestFailure("a comment with a meaning: \(line)") }
+                let words = line.split(
+                    separator: " ", maxSplits: 3, omittingEmptySubsequences: false)
+                guard words.count >= 3 else {
+                    throw TestFailure("a comment with a meaning: \(line)")
+                }
                 let name = String(words[2])
                 guard Self.isName(name, colons: true) else { throw TestFailure("no name: \(line)") }
                 switch words[1] {
@@ -96,7 +100,8 @@ struct PrometheusReading {
             buckets[labels, default: []].append((bound, sample.value))
         }
         for (labels, list) in buckets {
-            for (a, b) in zip(list, list.dropFirst()) where a.bound >= b.bound || a.count > b.count {
+            for (a, b) in zip(list, list.dropFirst()) where a.bound >= b.bound || a.count > b.count
+            {
                 throw TestFailure("\(name) is not cumulative: \(a), \(b)")
             }
             let count = family.samples.first { $0.name == "\(name)_count" && $0.labels == labels }

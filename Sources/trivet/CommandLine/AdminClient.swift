@@ -17,8 +17,8 @@ struct AdminClient {
     /// The process id of the supervisor that serves there.
     func supervisor() throws(Failure) -> pid_t {
         let answer = try get("/state")
-        guard case .number(let number) = JSON.find(Array("/supervisor_pid".utf8).span, in: answer.span),
-            let process = pid_t(exactly: number), process > 0
+        let found = JSON.find(Array("/supervisor_pid".utf8).span, in: answer.span)
+        guard case .number(let number) = found, let process = pid_t(exactly: number), process > 0
         else { throw .system("what answers at \(address) is no Trivet") }
         return process
     }
