@@ -166,7 +166,8 @@ struct WatchTests {
         let log = cluster.trivet.process
         var end = cluster.logEnd
         #expect(unsafe rename(folder.path + "/plugins", folder.path + "/old") == 0)
-        let line = try log.waitForLine(containing: "reload refused", from: end)
+        let line = try log.waitForLine(
+            containing: "reload refused", from: end, within: 30)
         #expect(line.contains("plugins does not exist"))
         #expect(try decides(cluster, "gone") == "one")
         end = cluster.logEnd

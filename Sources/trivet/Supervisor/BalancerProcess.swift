@@ -78,7 +78,7 @@ private final class Service: @unchecked Sendable {
     let isOver: Wakeup
     // Mapped for as long as the board is in it.
     private let memory: BoardMemory
-    // The same for the crumbs, in which every thread writes.
+    // The same for the crumbs, in which every thread writes, and the handler of `exit` after all.
     private let crumbs: BoardMemory
     private let drainLimit: Mutex<Nanoseconds>
     private let workers: Int
@@ -96,7 +96,7 @@ private final class Service: @unchecked Sendable {
         let fences = record?.list ?? FenceList()
         crumbs = try BoardMemory(
             Descriptor(descriptors[2]), count: CrumbPage.bytesNeeded(workers: workers),
-            writes: true)
+            writes: true, stays: true)
         let watch = try Self.watch(crumbs, workers: workers, configuration)
         let review = try PluginReview(
             ConfigurationParser.read(bytes, file: assignment.file),

@@ -8,9 +8,14 @@ import Glibc
 @safe
 final class BoardMemory: @unchecked Sendable {
     let bytes: UnsafeMutableRawBufferPointer
+    private let stays: Bool
 
-    /// Maps `count` bytes of `descriptor`. Where it `writes` not, it may be mapped read-only.
-    init(_ descriptor: Descriptor, count: Int, writes: Bool) throws(Failure) {
+    /// Maps `count` bytes of `descriptor`. Where it `writes` not, it may be mapped read-only. What
+    /// `stays` is mapped until the process is gone, for handlers that run while it exits.
+    init(
+        _ descriptor: Descriptor, count: Int, writes: Bool, stays: Bool = false
+    ) throws(Failure) {
+        self.stays = stays
         defer { withExtendedLifetime(descriptor) {} }
         let memory = unsafe mmap(
             nil, count, writes ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
@@ -21,7 +26,9 @@ final class BoardMemory: @unchecked Sendable {
         unsafe bytes = UnsafeMutableRawBufferPointer(start: memory, count: count)
     }
 
-    deinit { _ = unsafe munmap(bytes.baseAddress, bytes.count) }
+    deinit {
+        if !stays { _ = unsafe munmap(bytes.baseAddress, bytes.count) }
+    }
 
     /// Bytes behind a descriptor as of now.
     static func size(of descriptor: Descriptor) -> Int {
