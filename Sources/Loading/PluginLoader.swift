@@ -49,6 +49,8 @@ struct PluginCopy: Equatable, Sendable {
 /// Finds, tries and loads plugins. Blocking; for the loader thread and for start-up.
 package struct PluginLoader: Sendable {
     package var files: [PluginFile]
+    /// Paths of those that serve as canaries alone.
+    package var candidates: Set<String>
     /// What is started with `--trial`: this binary, unless it is a test's.
     package var trialProgram: String
     /// How long a trial may take altogether.
@@ -62,13 +64,18 @@ package struct PluginLoader: Sendable {
     package var workers = 1
 
     /// `files`: see PluginFile.bundled and .named. One that two paths lead to is taken once.
+    /// `candidates`: see PluginFile.candidate; none of `files` then, even if it is among them.
     package init(
-        files: [PluginFile], trialProgram: String = "/proc/self/exe", limitMs: Int = 5000,
+        files: [PluginFile], candidates: [PluginFile] = [], trialProgram: String = "/proc/self/exe",
+        limitMs: Int = 5000,
         serving: Catalogue = .empty, fenced: FenceList = FenceList()
     ) {
         self.fenced = fenced
         self.serving = serving
-        self.files = PluginFile.unique(files)
+        self.candidates = Set(candidates.map(\.path))
+        var named: [PluginFile] = []
+        for candidate in candidates where !named.contains(candidate) { named.append(candidate) }
+        self.files = PluginFile.unique(files, besides: named) + named
         self.trialProgram = trialProgram
         self.limitMs = limitMs
     }
@@ -135,7 +142,11 @@ package struct PluginLoader: Sendable {
         var libraries: [Library] = []
         for listing in report.listings {
             let isUsed = uses.contains { use in
-                listing.offers.contains { $0.kind == use.kind && $0.name == use.name }
+                let isMeant =
+                    use.file == listing.file
+                    || use.file == nil && !candidates.contains(listing.file)
+                return isMeant
+                    && listing.offers.contains { $0.kind == use.kind && $0.name == use.name }
             }
             guard let copy = report.copies[listing.file] else { continue }
             if let present = self.library(copy) {
@@ -150,7 +161,8 @@ package struct PluginLoader: Sendable {
                 copy.discard()
             }
         }
-        return try Catalogue(libraries: libraries, fenced: report.fenced)
+        return try Catalogue(
+            libraries: libraries, fenced: report.fenced, candidates: candidates)
     }
 
     /// Loads a build that has served before, from its copy: it has been tried, and has served.
@@ -173,9 +185,12 @@ package struct PluginLoader: Sendable {
         var bytes = content
         var build = buildNumber(of: bytes)
         if let fence = fenced.fence(of: build) {
-            guard let earlier = fenced.earlier(of: file.path) else {
+            // What stands in for a canary is the incumbent, not an earlier canary.
+            guard !candidates.contains(file.path), let earlier = fenced.earlier(of: file.path)
+            else {
+                let here = Fence(build: build, file: file.path, reason: fence.reason)
                 report.fenced.append(
-                    FencedFile(fence: fence, offers: fenced.facts(of: build)?.offers ?? []))
+                    FencedFile(fence: here, offers: fenced.facts(of: build)?.offers ?? []))
                 return nil
             }
             build = earlier.build
@@ -219,7 +234,7 @@ package struct PluginLoader: Sendable {
     /// Two files that offer one name: both are named. Bundled names are taken.
     private func refuseClashes(_ report: inout TrialReport) {
         var owners: [String: PluginListing] = [:]
-        for listing in report.listings {
+        for listing in report.listings where !candidates.contains(listing.file) {
             for offer in listing.offers {
                 let key = "\(offer.kind.rawValue) \"\(offer.name)\""
                 guard let owner = owners[key] else {
