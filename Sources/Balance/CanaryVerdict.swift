@@ -64,17 +64,18 @@ enum CanaryVerdict {
     /// The signed root of the likelihood ratio of two shares: about normal even where one of them is
     /// near 0 (Wilks: "The large-sample distribution of the likelihood ratio", 1938).
     private static func deviations(_ a: CanaryArm, _ b: CanaryArm) -> Double {
-        let (bad, all) = (Double(a.bad + b.bad), Double(a.ended + b.ended))
-        var ratio = 0.0
-        for arm in [a, b] {
-            let (failed, ended) = (Double(arm.bad), Double(arm.ended))
-            if failed > 0 { ratio += failed * logarithm(failed * all / (ended * bad)) }
-            if ended > failed {
-                let good = ended - failed
-                ratio += good * logarithm(good * all / (ended * (all - bad)))
-            }
-        }
-        return max(0, 2 * ratio).squareRoot()
+        let rate = Double(a.bad + b.bad) / Double(a.ended + b.ended)
+        return max(0, 2 * (likelihood(a, against: rate) + likelihood(b, against: rate)))
+            .squareRoot()
+    }
+
+    /// By how much (in logarithms) its own rate explains an arm's failures better than `rate` does.
+    private static func likelihood(_ arm: CanaryArm, against rate: Double) -> Double {
+        let (bad, ended) = (Double(arm.bad), Double(arm.ended))
+        var sum = 0.0
+        if bad > 0 { sum += bad * logarithm(bad / (ended * rate)) }
+        if ended > bad { sum += (ended - bad) * logarithm((ended - bad) / (ended * (1 - rate))) }
+        return sum
     }
 
     /// Natural, of a positive number: by its exponent, and the series of the inverse hyperbolic
