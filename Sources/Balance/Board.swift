@@ -232,6 +232,10 @@ package final class Board: @unchecked Sendable {
         for slot in 0..<BoardLayout.Pool.ticketCount {
             words[ticketWord(place, slot)] = tickets?[slot] ?? 0
         }
+        let withdrawals = old?.withdrawals[hash64(spec.name)]
+        for slot in 0..<PoolView.strategyLimit {
+            words[withdrawalWord(place, slot)] = withdrawals?[slot] ?? 0
+        }
         return place
     }
 
@@ -391,6 +395,16 @@ package final class Board: @unchecked Sendable {
     func ticketWord(_ place: Int, _ slot: Int) -> Int {
         precondition(slot >= 0 && slot < BoardLayout.Pool.ticketCount, "no such ticket")
         return poolWord(place) + BoardLayout.Pool.tickets + slot * BoardLayout.Pool.ticketStride
+    }
+
+    /// Where it is kept which canary of the strategy in `slot` was withdrawn.
+    func withdrawalWord(_ place: Int, _ slot: Int) -> Int {
+        ticketWord(place, slot + PoolView.canaryOffset) + BoardLayout.Pool.withdrawal
+    }
+
+    /// A pool has no canary of the strategy in `slot` any more: the next one begins unjudged. [loader]
+    package func forgetWithdrawal(_ pool: PoolRows, _ slot: Int) {
+        words[withdrawalWord(pool.pool, slot)] = 0
     }
 
     private func rowWord(_ row: Int) -> Int {

@@ -17,7 +17,7 @@ import Synchronization
 /// Places in the board, in words of 8 bytes.
 enum BoardLayout {
     static let magic: UInt64 = 0x4452_414F_4254_5654  // "TVTBOARD"
-    static let version: UInt64 = 2
+    static let version: UInt64 = 3
 
     enum Header {
         static let words = 16
@@ -52,6 +52,8 @@ enum BoardLayout {
         static let ticketStride = 8
         /// One for each strategy of the pool, for the canary of each, and for the shadow.
         static let ticketCount = 9
+        /// Beside the ticket of each canary: which one was withdrawn there; 0: none.
+        static let withdrawal = 1
     }
 
     enum Row {

@@ -42,6 +42,8 @@ struct BoardMemory {
     var rows: [UInt64: BoardRow] = [:]
     /// Of each pool, by the hash of its name.
     var tickets: [UInt64: [UInt64]] = [:]
+    /// The same: which canary of each strategy was withdrawn.
+    var withdrawals: [UInt64: [UInt64]] = [:]
 }
 
 /// A view of a board in memory that somebody else may be writing.
@@ -97,6 +99,10 @@ package struct BoardReader {
             let at = BoardLayout.Header.words + pool * P.words
             result.tickets[words[at + P.id]] = (0..<P.ticketCount).map {
                 words[at + P.tickets + $0 * P.ticketStride]
+            }
+            result.withdrawals[words[at + P.id]] = (0..<PoolView.strategyLimit).map {
+                words[
+                    at + P.tickets + ($0 + PoolView.canaryOffset) * P.ticketStride + P.withdrawal]
             }
         }
         return result

@@ -71,7 +71,8 @@ package struct PickFacts: ~Escapable {
 
 /// What came of a pick.
 package enum PickOutcome: Equatable, Sendable {
-    /// `strategy` is the slot of the one that decided, or `PoolView.fallback`. `token` is its own.
+    /// `strategy` is the slot of the one that decided (of a canary, that of its strategy and 4), or
+    /// `PoolView.fallback`. `token` is its own.
     case node(index: UInt32, token: UInt64, strategy: UInt8)
     /// A strategy says that no node should take it: 503, or the stream is closed.
     case refused
@@ -93,6 +94,8 @@ package struct AttemptResult: Sendable {
     }
 
     package var outcome: Outcome
+    /// Of the pick: 0 first, then 1, 2, ... for retries.
+    package var attempt: UInt32
     /// HTTP status; 0 if none.
     package var status: UInt32
     /// Slot and token of the pick, as PickOutcome gave them.
@@ -113,8 +116,10 @@ package struct AttemptResult: Sendable {
     package init(
         outcome: Outcome, status: UInt32 = 0, strategy: UInt8 = PoolView.fallback,
         token: UInt64 = 0, generation: UInt32 = 0, connectNs: UInt64 = 0, firstByteNs: UInt64 = 0,
-        totalNs: UInt64 = 0, bytesSent: UInt64 = 0, bytesReceived: UInt64 = 0
+        totalNs: UInt64 = 0, bytesSent: UInt64 = 0, bytesReceived: UInt64 = 0,
+        attempt: UInt32 = 0
     ) {
+        self.attempt = attempt
         self.outcome = outcome
         self.status = status
         self.strategy = strategy

@@ -63,21 +63,32 @@ extension PoolView {
         unsafe result.pointee.total_ns = attempt.totalNs
         unsafe result.pointee.bytes_sent = attempt.bytesSent
         unsafe result.pointee.bytes_received = attempt.bytesReceived
-        for slot in unsafe 0..<state.pointee.slotCount {
-            guard let call = unsafe slots[slot].result, let tally = unsafe slots[slot].tally,
-                !tally.isFenced
-            else { continue }
-            let picked =
-                unsafe slot == Int(attempt.strategy)
-                && attempt.generation &- slots[slot].since
-                    <= state.pointee.generation &- slots[slot].since
-            unsafe result.pointee.token = picked ? attempt.token : 0
-            unsafe pool.pointee.ctx = slots[slot].ticket
-            let mark = unsafe gauge.begin(tally, .result, pool: state.pointee.number)
-            unsafe call(slots[slot].instance, UnsafePointer(pool), UnsafePointer(result))
-            gauge.end(mark)
-            unsafe pool.pointee.ctx = nil
+        for slot in unsafe 0..<state.pointee.slotCount { tell(slot, attempt) }
+        let others = unsafe state.pointee.present >> UInt16(Self.canaryOffset)
+        guard others != 0 else { return }
+        for slot in Self.canaryOffset..<Self.slotLimit where isPresent(slot) {
+            tell(slot, attempt)
         }
+        if unsafe state.pointee.present & Self.canaryBits != 0 { countResult(attempt) }
+    }
+
+    /// Whether the instance that is in `slot` now is the one that made the attempt's pick.
+    func isOwnPick(_ slot: Int, _ attempt: AttemptResult) -> Bool {
+        unsafe slot == Int(attempt.strategy)
+            && attempt.generation &- slots[slot].since
+                <= state.pointee.generation &- slots[slot].since
+    }
+
+    private func tell(_ slot: Int, _ attempt: AttemptResult) {
+        guard let call = unsafe slots[slot].result, let tally = unsafe slots[slot].tally,
+            !tally.isFenced
+        else { return }
+        unsafe result.pointee.token = isOwnPick(slot, attempt) ? attempt.token : 0
+        unsafe pool.pointee.ctx = slots[slot].ticket
+        let mark = unsafe gauge.begin(tally, .result, pool: state.pointee.number)
+        unsafe call(slots[slot].instance, UnsafePointer(pool), UnsafePointer(result))
+        gauge.end(mark)
+        unsafe pool.pointee.ctx = nil
     }
 
     /// Takes in what the other workers have in flight, and the latency of all. Due before a pick

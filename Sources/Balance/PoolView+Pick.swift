@@ -5,7 +5,7 @@ import Base
 import CTrivet
 
 /// How an answer of a strategy looks to the host.
-private enum Judgement {
+enum Judgement {
     case good
     /// Legal for the strategy to say, but a backup that was not tried yet is better.
     case passedOver
@@ -24,22 +24,49 @@ extension PoolView {
         guard unsafe pool.pointee.ready_count > 0 else { return .noneAlive }
         gatherIfDue()
         fillRequest(facts)
-        for slot in unsafe 0..<state.pointee.slotCount {
-            switch ask(slot) {
-            case TRIVET_PICKED:
-                let node = unsafe answer.pointee.node
-                let judgement = judge(node, facts)
-                if judgement == .good {
-                    keepReason()
-                    let token = unsafe answer.pointee.token
-                    return .node(index: node, token: token, strategy: UInt8(slot))
+        let outcome = decide(facts)
+        if unsafe state.pointee.present & Self.shadowBit != 0 { consultShadow(facts, outcome) }
+        return outcome
+    }
+
+    private func decide(_ facts: borrowing PickFacts) -> PickOutcome {
+        let hasCanaries = unsafe state.pointee.present & Self.canaryBits != 0
+        var slot = 0
+        while unsafe slot < state.pointee.slotCount {
+            var seat = slot
+            if hasCanaries { seat = route(slot, attempt: facts.attempt) }
+            slot += 1
+            // Once more if a canary has named a node that is none: its strategy is asked then.
+            while true {
+                let decision = ask(seat)
+                if decision == TRIVET_PICKED {
+                    let node = unsafe answer.pointee.node
+                    let judgement = judge(node, facts)
+                    if judgement == .good {
+                        keepReason()
+                        let token = unsafe answer.pointee.token
+                        return .node(index: node, token: token, strategy: UInt8(seat))
+                    }
+                    if judgement == .passedOver { break }
+                    noteBadAnswer(seat, node, judgement)
+                    guard hasCanaries else { break }
+                    countAnswer(seat, CanaryWatch.Word.badAnswers, attempt: facts.attempt)
+                    guard seat >= Self.canaryOffset else { break }
+                    seat -= Self.canaryOffset
+                    unsafe state.pointee.sessionLength = 0
+                    continue
                 }
-                if judgement != .passedOver { noteBadAnswer(slot, node, judgement) }
-            case TRIVET_REFUSE:
-                keepReason()
-                return .refused
-            default:
-                continue
+                if decision == TRIVET_REFUSE {
+                    keepReason()
+                    if hasCanaries {
+                        countAnswer(seat, CanaryWatch.Word.refusals, attempt: facts.attempt)
+                    }
+                    return .refused
+                }
+                if hasCanaries {
+                    countAnswer(seat, CanaryWatch.Word.passes, attempt: facts.attempt)
+                }
+                break
             }
         }
         return fallBack(facts)
@@ -49,21 +76,27 @@ extension PoolView {
     package var lastPickSticks: Bool { unsafe state.pointee.sticks }
 
     private func ask(_ slot: Int) -> trivet_decision {
+        let decision = call(slot)
+        if unsafe answer.pointee.flags & TRIVET_PICK_STICK != 0 {
+            unsafe state.pointee.sticks = true
+        }
+        keepSession(slot)
+        return decision
+    }
+
+    /// The call itself: what comes of it is in `answer`.
+    func call(_ slot: Int) -> trivet_decision {
+        unsafe answer.pointee = trivet_pick()
+        unsafe answer.pointee.node = TRIVET_NO_NODE
         guard let pick = unsafe slots[slot].pick, let tally = unsafe slots[slot].tally,
             !tally.isFenced
         else { return TRIVET_PASS }
-        unsafe answer.pointee = trivet_pick()
-        unsafe answer.pointee.node = TRIVET_NO_NODE
         unsafe pool.pointee.ctx = slots[slot].ticket
         let mark = unsafe gauge.begin(tally, .pick, pool: state.pointee.number)
         let decision = unsafe pick(
             slots[slot].instance, UnsafePointer(pool), UnsafePointer(request), answer)
         gauge.end(mark)
         unsafe pool.pointee.ctx = nil
-        if unsafe answer.pointee.flags & TRIVET_PICK_STICK != 0 {
-            unsafe state.pointee.sticks = true
-        }
-        keepSession(slot)
         return decision
     }
 
@@ -94,7 +127,7 @@ extension PoolView {
         }
     }
 
-    private func judge(_ node: UInt32, _ facts: borrowing PickFacts) -> Judgement {
+    func judge(_ node: UInt32, _ facts: borrowing PickFacts) -> Judgement {
         guard node < UInt32(nodeCount) else { return .noSuchNode }
         switch unsafe NodeState(abi: nodes[Int(node)].state) {
         case .up, .degraded: break
@@ -191,7 +224,7 @@ extension PoolView {
     }
 
     @inline(never)
-    private func noteBadAnswer(_ slot: Int, _ node: UInt32, _ judgement: Judgement) {
+    func noteBadAnswer(_ slot: Int, _ node: UInt32, _ judgement: Judgement) {
         guard let since = countBadAnswer(slot) else { return }
         let what =
             switch judgement {

@@ -15,6 +15,8 @@ package struct PoolView: ~Copyable {
     package static let fallback: UInt8 = .max
     /// Strategies that a pool may name.
     package static let strategyLimit = 4
+    /// Strategies, the canary of each, and the shadow.
+    package static let slotLimit = 9
     /// Bytes of a reason that are kept for the access log.
     package static let reasonLimit = 64
     /// Bytes that a strategy may have a client carry.
@@ -67,6 +69,8 @@ package struct PoolView: ~Copyable {
     @unsafe struct State {
         var cursor: UInt32
         var slotCount: Int
+        /// A bit for each slot that serves.
+        var present: UInt16 = 0
         var workers: Int
         /// The pool's, for crumbs.
         var number: UInt32
@@ -88,6 +92,7 @@ package struct PoolView: ~Copyable {
     let ready: UnsafeMutablePointer<UInt32>
     let pool: UnsafeMutablePointer<trivet_pool>
     let slots: UnsafeMutablePointer<Slot>
+    let canaries: UnsafeMutablePointer<CanaryFront>
     let cells: UnsafeMutablePointer<Cell>
     let state: UnsafeMutablePointer<State>
     let reasonBytes: UnsafeMutablePointer<UInt8>
@@ -110,6 +115,15 @@ package struct PoolView: ~Copyable {
     // Where the place has none: of this view alone.
     private let gauges: CallGauges
     private let vacant: Set<Int>
+    /// How many strategies are configured.
+    private let strategyCount: Int
+    /// A bit for each slot that is configured.
+    private let configured: UInt16
+    /// By strategy.
+    let watches: [CanaryWatch?]
+    let shadowWatch: ShadowWatch?
+    /// This worker's, of the shadow's watch.
+    let shadowLine: UnsafeMutablePointer<Atomic<UInt64>>?
 
     /// Replaced one by one, without making the view's methods mutating. Nil: waits for `inherit`.
     private final class Instances {
@@ -119,17 +133,32 @@ package struct PoolView: ~Copyable {
 
     /// `strategies`: instances made for this place, in the order of the configuration; nil where the
     /// view that this one succeeds has one that goes on (`inherit`), or where the slot is `vacant`,
-    /// since what it names is fenced. May run on the loading thread; the view is then handed to its
-    /// worker.
+    /// since what it names is fenced. `canaries`: by the strategy's slot. May run on the loading
+    /// thread; the view is then handed to its worker.
     package init(
-        at place: InstancePlace, strategies: [StrategyInstance?], vacant: Set<Int> = []
+        at place: InstancePlace, strategies: [StrategyInstance?], vacant: Set<Int> = [],
+        canaries parts: [Int: CanaryPart] = [:], shadow: ShadowPart? = nil
     ) {
         self.vacant = vacant
         precondition(strategies.count <= Self.strategyLimit, "refused when the instances were made")
         self.place = place
         let seenVersion = place.board.version
         table = NodeTable(board: place.board, pool: place.pool)
-        instances = Instances(strategies)
+        var seats = [StrategyInstance?](repeating: nil, count: Self.slotLimit)
+        var configured: UInt16 = 0
+        func seat(_ instance: StrategyInstance?, _ slot: Int) {
+            seats[slot] = instance
+            configured |= 1 << UInt16(slot)
+        }
+        for (slot, instance) in strategies.enumerated() { seat(instance, slot) }
+        for (slot, part) in parts { seat(part.instance, slot + Self.canaryOffset) }
+        if let shadow { seat(shadow.instance, Self.shadowSlot) }
+        instances = Instances(seats)
+        self.configured = configured
+        strategyCount = strategies.count
+        watches = (0..<Self.strategyLimit).map { parts[$0]?.watch }
+        shadowWatch = shadow?.watch
+        unsafe shadowLine = shadow?.watch.line(worker: place.worker)
         gauges = place.gauges ?? CallGauges(workers: place.board.workers)
         gauge = gauges.gauge(.worker(place.worker))
         nodeCount = table.count
@@ -139,7 +168,13 @@ package struct PoolView: ~Copyable {
         unsafe pool = table.pool
         unsafe clock = UnsafePointer(place.clock.cell)
         fallbackCount = place.metrics.fallbackCount(pool: place.spec.name, worker: place.worker)
-        unsafe slots = .allocate(capacity: Self.strategyLimit)
+        unsafe slots = .allocate(capacity: Self.slotLimit)
+        unsafe canaries = .allocate(capacity: Self.strategyLimit)
+        for (slot, part) in parts {
+            unsafe (canaries + slot).initialize(
+                to: CanaryFront(
+                    part.watch, worker: place.worker, seed: Self.drawSeed(place, slot: slot)))
+        }
         unsafe cells = .allocate(capacity: max(nodeCount, 1))
         unsafe reasonBytes = .allocate(capacity: Self.reasonLimit)
         unsafe reasonBytes.initialize(repeating: 0, count: Self.reasonLimit)
@@ -173,13 +208,24 @@ package struct PoolView: ~Copyable {
                 cursor: UInt32(truncatingIfNeeded: place.worker), slotCount: 0,
                 workers: place.board.workers, number: UInt32(truncatingIfNeeded: place.pool.pool),
                 seenVersion: seenVersion))
-        let isWhole = strategies.indices.allSatisfy {
-            strategies[$0] != nil || vacant.contains($0)
+        let isWhole = seats.indices.allSatisfy {
+            seats[$0] != nil || vacant.contains($0) || configured & 1 << UInt16($0) == 0
         }
         if isWhole {
-            for (slot, instance) in strategies.enumerated() { install(instance, slot) }
-            unsafe state.pointee.slotCount = strategies.count
+            for (slot, instance) in seats.enumerated() where isConfigured(slot) {
+                install(instance, slot)
+            }
+            unsafe state.pointee.slotCount = strategyCount
+            unsafe state.pointee.present = configured
         }
+    }
+
+    private func isConfigured(_ slot: Int) -> Bool { configured & 1 << UInt16(slot) != 0 }
+
+    /// Whether the strategy, canary or shadow in `slot` is there: its place in `slots` has a meaning.
+    func isPresent(_ slot: Int) -> Bool {
+        let present = unsafe state.pointee.present
+        return slot >= 0 && slot < Self.slotLimit && present & 1 << UInt16(slot) != 0
     }
 
     private func install(_ instance: StrategyInstance?, _ slot: Int) {
@@ -195,6 +241,7 @@ package struct PoolView: ~Copyable {
 
     deinit {
         unsafe slots.deallocate()
+        unsafe canaries.deallocate()
         unsafe cells.deallocate()
         unsafe reasonBytes.deallocate()
         unsafe sessionBytes.deallocate()
@@ -215,12 +262,17 @@ package struct PoolView: ~Copyable {
     package var fallbackPicks: UInt64 { unsafe state.pointee.fallbackPicks }
     /// Answers of the strategy in `slot` that were no legal node, on this worker.
     package func badAnswers(_ slot: Int) -> UInt64 {
-        let count = unsafe state.pointee.slotCount
-        return slot >= 0 && slot < count ? unsafe slots[slot].badAnswers : 0
+        isPresent(slot) ? unsafe slots[slot].badAnswers : 0
     }
     /// Name of the strategy in `slot`, for the access log's configuration and messages. Cold.
     package func strategyName(_ slot: UInt8) -> String {
-        instance(Int(slot))?.kind.name ?? "fallback"
+        instance(Int(slot)).map { Self.name($0.kind.name, slot: Int(slot)) } ?? "fallback"
+    }
+
+    /// How people tell a canary from what it is to replace.
+    package static func name(_ name: String, slot: Int) -> String {
+        if slot == shadowSlot { return name + " (shadow)" }
+        return slot >= canaryOffset ? name + " (canary)" : name
     }
 
     var poolName: String { place.spec.name }
@@ -278,7 +330,7 @@ package struct PoolView: ~Copyable {
     }
 
     private func tell(_ changed: UInt32) {
-        for slot in unsafe 0..<state.pointee.slotCount { tell(slot, changed) }
+        for slot in 0..<Self.slotLimit where isPresent(slot) { tell(slot, changed) }
     }
 
     private func tell(_ slot: Int, _ changed: UInt32) {
@@ -300,16 +352,17 @@ package struct PoolView: ~Copyable {
 
     /// Slots whose strategies have no `update` and have missed a change: each wants an instance made
     /// anew, off the worker, and then given to `replace`. Asked for at most once a second; 0: none.
-    package func takeStale(now: UInt64) -> UInt8 {
+    package func takeStale(now: UInt64) -> UInt16 {
         guard unsafe state.pointee.isAnyStale,
             unsafe now &- state.pointee.rebuiltAt >= 1_000_000_000 || state.pointee.rebuiltAt == 0
         else { return 0 }
         unsafe state.pointee.rebuiltAt = max(now, 1)
         unsafe state.pointee.isAnyStale = false
-        var mask: UInt8 = 0
-        for slot in unsafe 0..<state.pointee.slotCount where unsafe slots[slot].isStale {
+        var mask: UInt16 = 0
+        for slot in 0..<Self.slotLimit where isPresent(slot) {
+            guard unsafe slots[slot].isStale else { continue }
             unsafe slots[slot].isStale = false
-            mask |= 1 << UInt8(slot)
+            mask |= 1 << UInt16(slot)
         }
         return mask
     }
@@ -335,7 +388,7 @@ package struct PoolView: ~Copyable {
     /// back. The old view is not used after.
     package func inherit(from old: borrowing PoolView) -> [StrategyInstance] {
         unsafe state.pointee = unsafe State(
-            cursor: old.state.pointee.cursor, slotCount: instances.list.count,
+            cursor: old.state.pointee.cursor, slotCount: strategyCount, present: configured,
             workers: state.pointee.workers, number: state.pointee.number,
             generation: old.state.pointee.generation &+ 1,
             seenVersion: state.pointee.seenVersion, rebuiltAt: old.state.pointee.rebuiltAt,
@@ -343,14 +396,14 @@ package struct PoolView: ~Copyable {
         let isSamePool = old.place.pool === place.pool
         inheritLoads(old, isSamePool)
         var left: [StrategyInstance] = []
-        for slot in instances.list.indices {
+        for slot in 0..<Self.slotLimit {
             let before = old.instance(slot)
+            guard isConfigured(slot) else {
+                if let before { left.append(before) }
+                continue
+            }
             if let fresh = instances.list[slot] {
-                if let teacher = old.instances.list.first(where: {
-                    $0?.kind.name == fresh.kind.name
-                }),
-                    let teacher
-                {
+                if let teacher = old.teacher(of: fresh, slot) {
                     handOver(from: teacher, to: fresh, slot)
                 }
                 install(fresh, slot)
@@ -375,10 +428,25 @@ package struct PoolView: ~Copyable {
                 }
             }
         }
-        for slot in old.instances.list.indices.dropFirst(instances.list.count) {
-            if let before = old.instance(slot) { left.append(before) }
-        }
+        inheritDraws(old)
         return left
+    }
+
+    /// Whose learning a new instance goes on with: that of the same name, in its own place if it was
+    /// there. A canary that comes new so begins with what the incumbent of its name knows.
+    private func teacher(of fresh: StrategyInstance, _ slot: Int) -> StrategyInstance? {
+        let name = fresh.kind.name
+        if let before = instance(slot), before.kind.name == name { return before }
+        return instances.list.first { $0?.kind.name == name } ?? nil
+    }
+
+    /// Canaries that stay go on drawing where they were.
+    private func inheritDraws(_ old: borrowing PoolView) {
+        for slot in 0..<Self.strategyLimit where watches[slot] != nil {
+            guard watches[slot] === old.watches[slot] else { continue }
+            unsafe canaries[slot].random = old.canaries[slot].random
+            unsafe canaries[slot].counted = old.canaries[slot].counted
+        }
     }
 
     /// All instances, when the pool is gone.

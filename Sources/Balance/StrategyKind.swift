@@ -47,15 +47,16 @@ package final class StrategyKind: @unchecked Sendable {
     }
 
     /// Makes the instance for one worker of a pool; `options` is the strategy's block of the
-    /// configuration as JSON. `slot`: its place in the pool's list of strategies. [control]
+    /// configuration as JSON. `slot`: its place in the pool's list of strategies, or that of
+    /// a canary or shadow. [control]
     package func make(
         at place: InstancePlace, slot: Int, options: String
     ) throws(Refusal) -> StrategyInstance {
         let pool = place.spec.name
-        guard slot < PoolView.strategyLimit else {
+        guard slot < PoolView.slotLimit else {
             throw Refusal("pool \(pool) names more than \(PoolView.strategyLimit) strategies")
         }
-        let host = place.host(plugin: name, slot: slot)
+        let host = place.host(plugin: PoolView.name(name, slot: slot), slot: slot)
         let nodes = NodeTable(board: place.board, pool: place.pool)
         let (made, sentence) = unsafe lend(options) { config in
             unsafe lendError { error in

@@ -147,6 +147,8 @@ package struct Pool: Sendable {
     package var session: Session?
     /// What strategies that hash are given the hash of; nil: nothing.
     package var hashKey: HashKey?
+    /// Asked what it would pick, and not obeyed.
+    package var shadow: PluginChoice?
 }
 
 /// How what a strategy has a client keep travels: a signed cookie.
@@ -190,6 +192,19 @@ package struct PluginChoice: Sendable {
     package var place: Place
     /// An object with places; `encoded()` is what the plugin gets.
     package var options: JSONNode
+    /// Who gets a share of its picks; strategies of a pool only.
+    package var canary: Canary? {
+        get { canaries.first }
+        set { canaries = newValue.map { [$0] } ?? [] }
+    }
+    // A choice has a canary, which is a choice.
+    private var canaries: [Canary] = []
+
+    package init(name: String, place: Place, options: JSONNode) {
+        self.name = name
+        self.place = place
+        self.options = options
+    }
 }
 
 package struct Health: Sendable {

@@ -7,10 +7,17 @@ import Base
 package struct PluginNames: Sendable {
     package var strategies: [String: [String]]
     package var checks: [String: [String]]
+    /// Strategies of the files that serve as canaries alone, by path; a file that is refused is not
+    /// here.
+    package var builds: [String: [String: [String]]]
 
-    package init(strategies: [String: [String]], checks: [String: [String]]) {
+    package init(
+        strategies: [String: [String]], checks: [String: [String]],
+        builds: [String: [String: [String]]] = [:]
+    ) {
         self.strategies = strategies
         self.checks = checks
+        self.builds = builds
     }
 }
 
@@ -22,6 +29,12 @@ extension Configuration {
             for choice in pool.strategies {
                 found += diagnose(
                     choice, "strategy", loaded.strategies, other: ("check", loaded.checks),
+                    ownKeys: ["name", "canary"])
+                if let canary = choice.canary { found += diagnose(canary, loaded) }
+            }
+            if let shadow = pool.shadow {
+                found += diagnose(
+                    shadow, "strategy", loaded.strategies, other: ("check", loaded.checks),
                     ownKeys: ["name"])
             }
             if let health = pool.health {
@@ -31,6 +44,23 @@ extension Configuration {
             }
         }
         return found
+    }
+
+    private func diagnose(_ canary: Canary, _ loaded: PluginNames) -> [Diagnostic] {
+        guard let build = canary.build, let path = canary.file else {
+            return diagnose(
+                canary.choice, "strategy", loaded.strategies, other: ("check", loaded.checks),
+                ownKeys: [])
+        }
+        guard let strategies = loaded.builds[path] else { return [] }
+        guard strategies[canary.choice.name] != nil else {
+            let sentence =
+                "\(quoted(build.value)) offers no strategy \(quoted(canary.choice.name))"
+                + advice(canary.choice.name, strategies.keys.sorted(), "it offers")
+            return [Diagnostic(file: file, place: build.place, sentence: sentence)]
+        }
+        return diagnose(
+            canary.choice, "strategy", strategies, other: ("check", [:]), ownKeys: [])
     }
 
     /// `ownKeys`: those beside the options that a typo may have been meant for.

@@ -37,7 +37,7 @@ extension Reader {
                 member.value, what,
                 keys: [
                     "strategy", "health", "timeouts", "nodes", "retries", "reuse", "session",
-                    "hash",
+                    "hash", "shadow",
                 ],
                 later: ["tls", "max_in_flight", "health_of", "profile", "protocol"])
         else { return pool }
@@ -45,6 +45,7 @@ extension Reader {
             let choices = strategies(node, what)
             if !choices.isEmpty { pool.strategies = choices }
         }
+        pool.shadow = fields["shadow"].flatMap { shadow($0, what) }
         pool.health = fields["health"].flatMap { health($0, what) }
         if let node = fields["timeouts"] { pool.timeouts = poolTimeouts(node, what) }
         // An exchange remembers eight nodes that it has tried.
@@ -98,12 +99,16 @@ extension Reader {
                 name: name, place: node.place, options: JSONNode(.object([]), at: node.place))
         case .object:
             guard
-                let fields = object(node, "a strategy of \(what)", keys: ["name"], open: true),
+                let fields = object(
+                    node, "a strategy of \(what)", keys: ["name", "canary"], open: true),
                 let written = required(fields, "name"),
                 let name = text(written, "the name of a strategy of \(what)")
             else { return nil }
-            return PluginChoice(
-                name: name, place: written.place, options: rest(fields, without: ["name"]))
+            var choice = PluginChoice(
+                name: name, place: written.place,
+                options: rest(fields, without: ["name", "canary"]))
+            choice.canary = fields["canary"].flatMap { canary($0, of: choice, what) }
+            return choice
         default:
             mismatch(
                 node, "the strategy of \(what)",
@@ -129,7 +134,7 @@ extension Reader {
         return name == nil ? nil : health
     }
 
-    private func rest(_ fields: Fields, without keys: [String]) -> JSONNode {
+    func rest(_ fields: Fields, without keys: [String]) -> JSONNode {
         JSONNode(.object(fields.members.filter { !keys.contains($0.key) }), at: fields.place)
     }
 

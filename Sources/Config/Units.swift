@@ -24,7 +24,7 @@ enum Units {
     }
 
     /// A decimal number, with up to nine digits behind the point, and one of `units`.
-    private static func number(
+    static func number(
         _ text: String, _ units: [(name: String, factor: UInt64)], most: UInt64
     ) -> UInt64? {
         let isDigit = { (byte: UInt8) in byte &- 48 < 10 }

@@ -9,18 +9,22 @@ package struct Catalogue: Sendable {
     package let checks: [String: CheckKind]
     /// Names that only fenced builds offer: a pool does without them.
     package let fenced: [FencedFile]
+    /// Files that serve as canaries alone: what they offer goes by their path.
+    package let candidates: Set<String>
     /// What the trial has found of the files behind it.
     let memory: TrialMemory
 
     /// Names are unique over all files: the trial has seen to it, and it is checked again here.
     package init(
-        libraries: [Library], fenced: [FencedFile] = [], memory: TrialMemory = TrialMemory()
+        libraries: [Library], fenced: [FencedFile] = [], candidates: Set<String> = [],
+        memory: TrialMemory = TrialMemory()
     ) throws(Refusal) {
         self.fenced = fenced
+        self.candidates = candidates
         self.memory = memory
         var strategies: [String: StrategyKind] = [:]
         var checks: [String: CheckKind] = [:]
-        for library in libraries {
+        for library in libraries where !candidates.contains(library.origin.file) {
             for kind in library.strategies {
                 if let other = strategies.updateValue(kind, forKey: kind.name) {
                     throw Refusal(
@@ -49,8 +53,20 @@ package struct Catalogue: Sendable {
     /// The fence because of which nobody offers this, if that is why.
     package func fence(_ kind: OfferKind, _ name: String) -> Fence? {
         fenced.first { file in
-            file.offers.contains { $0.kind == kind && $0.name == name }
+            !candidates.contains(file.fence.file)
+                && file.offers.contains { $0.kind == kind && $0.name == name }
         }?.fence
+    }
+
+    /// A strategy of a file that serves as a canary alone.
+    package func strategy(_ name: String, ofCandidate file: String) -> StrategyKind? {
+        libraries.first { $0.origin.file == file && candidates.contains(file) }?
+            .strategies.first { $0.name == name }
+    }
+
+    /// Why such a file is not loaded, if that is so.
+    package func fence(ofCandidate file: String) -> Fence? {
+        fenced.first { $0.fence.file == file }?.fence
     }
 
     /// The same without a library: another in its place, or what it offered fenced.
@@ -64,12 +80,14 @@ package struct Catalogue: Sendable {
         } else {
             fenced.append(FencedFile(fence: fence, offers: old.facts.offers))
         }
-        return try Catalogue(libraries: libraries, fenced: fenced, memory: memory)
+        return try Catalogue(
+            libraries: libraries, fenced: fenced, candidates: candidates, memory: memory)
     }
 
     private init() {
         fenced = []
         memory = TrialMemory()
+        candidates = []
         libraries = []
         strategies = [:]
         checks = [:]
@@ -108,8 +126,13 @@ package struct PluginUse: Hashable, Sendable {
     package var pool: String
     /// Its block of the configuration as JSON; "{}" if none.
     package var options: String
+    /// The file that it is of, which then serves as a canary alone; nil: any of the others.
+    package var file: String?
 
-    package init(kind: OfferKind, name: String, pool: String, options: String = "{}") {
+    package init(
+        kind: OfferKind, name: String, pool: String, options: String = "{}", file: String? = nil
+    ) {
+        self.file = file
         self.kind = kind
         self.name = name
         self.pool = pool

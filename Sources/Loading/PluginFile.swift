@@ -64,9 +64,18 @@ package struct PluginFile: Equatable, Sendable {
         return name.dropFirst("libtrivet-".count).dropLast(".so".count)
     }
 
+    /// A file that a canary names as its build. Whatever folder it lies in, it is nothing else then.
+    package static func candidate(_ path: String) throws(Refusal) -> PluginFile {
+        switch Files.sort(of: path) {
+        case .missing: throw Refusal("\(path) does not exist, but is named as a canary's build")
+        case .folder: throw Refusal("\(path) is a folder, but a canary's build is one .so file")
+        case .file, .other: return PluginFile(path: path, isBundled: false)
+        }
+    }
+
     /// The same files without those that another path before them leads to already.
-    static func unique(_ files: [PluginFile]) -> [PluginFile] {
-        var seen: Set<Files.Identity> = []
+    static func unique(_ files: [PluginFile], besides others: [PluginFile]) -> [PluginFile] {
+        var seen = Set(others.compactMap { Files.Identity($0.path) })
         return files.filter { file in
             guard let identity = Files.Identity(file.path) else { return true }
             return seen.insert(identity).inserted

@@ -7,6 +7,8 @@ import Glibc
 /// Finds, tries and loads plugins. Blocking; for the loader thread and for start-up.
 package struct PluginLoader: Sendable {
     package var files: [PluginFile]
+    /// Paths of those that serve as canaries alone.
+    package var candidates: Set<String>
     /// What is started with `--trial`: this binary, unless it is a test's.
     package var trialProgram: String
     /// How long a trial may take altogether.
@@ -20,13 +22,18 @@ package struct PluginLoader: Sendable {
     package var workers = 1
 
     /// `files`: see PluginFile.bundled and .named. One that two paths lead to is taken once.
+    /// `candidates`: see PluginFile.candidate; none of `files` then, even if it is among them.
     package init(
-        files: [PluginFile], trialProgram: String = "/proc/self/exe", limitMs: Int = 5000,
+        files: [PluginFile], candidates: [PluginFile] = [], trialProgram: String = "/proc/self/exe",
+        limitMs: Int = 5000,
         serving: Catalogue = .empty, fenced: FenceList = FenceList()
     ) {
         self.fenced = fenced
         self.serving = serving
-        self.files = PluginFile.unique(files)
+        self.candidates = Set(candidates.map(\.path))
+        var named: [PluginFile] = []
+        for candidate in candidates where !named.contains(candidate) { named.append(candidate) }
+        self.files = PluginFile.unique(files, besides: named) + named
         self.trialProgram = trialProgram
         self.limitMs = limitMs
     }
@@ -129,7 +136,7 @@ package struct PluginLoader: Sendable {
     package func load(_ report: TrialReport, uses: [PluginUse]) throws(Refusal) -> Catalogue {
         var libraries: [Library] = []
         for listing in report.listings {
-            let isUsed = listing.offers(anyOf: uses)
+            let isUsed = listing.offers(anyOf: uses, candidates)
             guard let copy = report.copies[listing.file] else { continue }
             if let present = self.library(copy) {
                 if isUsed { libraries.append(present) }
@@ -145,7 +152,8 @@ package struct PluginLoader: Sendable {
         }
         let memory = TrialMemory(
             contents: report.contents, listings: report.listings, builds: report.builds, uses: uses)
-        return try Catalogue(libraries: libraries, fenced: report.fenced, memory: memory)
+        return try Catalogue(
+            libraries: libraries, fenced: report.fenced, candidates: candidates, memory: memory)
     }
 
     /// Loads a build that has served before, from its copy: it has been tried, and has served.
@@ -182,7 +190,7 @@ package struct PluginLoader: Sendable {
                 if let present = present(file, build) {
                     return .known(listing, build: build, present)
                 }
-                if !listing.offers(anyOf: uses) { return .known(listing, build: build, nil) }
+                if !listing.offers(anyOf: uses, candidates) { return .known(listing, build: build, nil) }
             }
         }
         var (bytes, stamp) = try Files.readStamped(file.path)
@@ -197,7 +205,7 @@ package struct PluginLoader: Sendable {
         case .nothing(let fenced): return .fenced(fenced)
         case .build(let build, let earlier):
             let listing = memory.listing(of: build, as: file, for: uses)
-            if let listing, !listing.offers(anyOf: uses) {
+            if let listing, !listing.offers(anyOf: uses, candidates) {
                 return .known(listing, build: build, nil)
             }
             let copy: PluginCopy
@@ -222,9 +230,11 @@ package struct PluginLoader: Sendable {
     /// What the file holds; of a fenced build, that before it.
     private func choice(of file: PluginFile, _ build: UInt64) -> Choice {
         guard let fence = fenced.fence(of: build) else { return .build(build, earlier: nil) }
-        guard let earlier = fenced.earlier(of: file.path) else {
+        // What stands in for a canary is the incumbent, not an earlier canary.
+        guard !candidates.contains(file.path), let earlier = fenced.earlier(of: file.path) else {
+            let here = Fence(build: build, file: file.path, reason: fence.reason)
             let offers = fenced.facts(of: build)?.offers ?? []
-            return .nothing(FencedFile(fence: fence, offers: offers))
+            return .nothing(FencedFile(fence: here, offers: offers))
         }
         return .build(earlier.build, earlier: earlier.copy)
     }
@@ -267,7 +277,7 @@ package struct PluginLoader: Sendable {
     private func refuseClashes(_ report: inout TrialReport) {
         report.clashes = []
         var owners: [String: PluginListing] = [:]
-        for listing in report.listings {
+        for listing in report.listings where !candidates.contains(listing.file) {
             for offer in listing.offers {
                 let key = "\(offer.kind.rawValue) \"\(offer.name)\""
                 guard let owner = owners[key] else {

@@ -30,8 +30,13 @@ package enum Trial {
                 say(.refusesFile(file: index, error.sentence))
             }
         }
+        let candidates = Set(job.uses.compactMap(\.file))
         for use in job.uses {
             for (index, library) in libraries {
+                let file = library.origin.file
+                guard use.file == file || use.file == nil && !candidates.contains(file) else {
+                    continue
+                }
                 do throws(Refusal) {
                     try attempt(use, index, library)
                 } catch {

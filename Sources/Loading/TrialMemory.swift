@@ -63,5 +63,11 @@ extension PluginListing {
         offers.contains { $0.kind == use.kind && $0.name == use.name }
     }
 
-    func offers(anyOf uses: [PluginUse]) -> Bool { uses.contains { offers($0) } }
+    /// Whether any of the uses is meant for it: a candidate is asked for by its path alone.
+    func offers(anyOf uses: [PluginUse], _ candidates: Set<String>) -> Bool {
+        uses.contains { use in
+            let isMeant = use.file == file || use.file == nil && !candidates.contains(file)
+            return isMeant && offers(use)
+        }
+    }
 }

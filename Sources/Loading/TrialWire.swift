@@ -56,7 +56,10 @@ struct TrialJob: Equatable {
             writer.add(file.file)
         }
         for use in uses {
-            for text in [use.kind.rawValue, use.name, use.pool, use.options] { writer.add(text) }
+            let file = use.file ?? ""
+            for text in [use.kind.rawValue, use.name, use.pool, use.options, file] {
+                writer.add(text)
+            }
         }
         return writer.bytes
     }
@@ -77,9 +80,12 @@ struct TrialJob: Equatable {
         }
         while let kind = reader.next() {
             guard let kind = OfferKind(rawValue: kind), let name = reader.next(),
-                let pool = reader.next(), let options = reader.next()
+                let pool = reader.next(), let options = reader.next(), let file = reader.next()
             else { return nil }
-            uses.append(PluginUse(kind: kind, name: name, pool: pool, options: options))
+            uses.append(
+                PluginUse(
+                    kind: kind, name: name, pool: pool, options: options,
+                    file: file.isEmpty ? nil : file))
         }
     }
 }

@@ -45,7 +45,10 @@ struct Assembly {
 
     struct PoolState {
         var rows: PoolRows
-        var strategies: [Chosen]
+        /// By slot: strategies, their canaries, the shadow.
+        var slots: [Int: Chosen] = [:]
+        var canaries: [Int: CanaryWatch] = [:]
+        var shadow: ShadowWatch?
         var check: CheckInstance?
         var checkOptions = ""
     }
@@ -106,12 +109,12 @@ extension Assembly {
             let before = pools[pool.name]
             let (state, probing) = try self.state(
                 pool, rows, before, catalogue, shared, checkClock)
-            let fresh = state.strategies.indices.filter { slot in
-                !Self.goesOn(state.strategies[slot], before?.strategies, slot, rows, before?.rows)
+            let fresh = state.slots.keys.filter { slot in
+                !Self.goesOn(state.slots[slot], before?.slots[slot], rows, before?.rows)
             }
             let isOtherPool = before?.rows !== rows
-            if isOtherPool || !fresh.isEmpty
-                || before?.strategies.count != state.strategies.count
+            if isOtherPool || !fresh.isEmpty || before?.slots.keys != state.slots.keys
+                || !state.hasSameWatches(as: before)
             {
                 changes.pools += 1
                 changes.instances += fresh.count
@@ -127,7 +130,10 @@ extension Assembly {
                 PoolPlan(
                     rows: rows, settings: PoolSettings(pool),
                     names: PoolNames(
-                        pool: pool.name, strategies: pool.strategies.map(\.name)),
+                        pool: pool.name, strategies: pool.strategies.map(\.name),
+                        canaries: pool.strategies.map {
+                            PoolView.name($0.canary?.choice.name ?? $0.name, slot: 4)
+                        }),
                     affinity: Affinity(pool, spare: shared.sessionSecret)))
         }
         let places = Set(rows.map(\.pool))
@@ -152,11 +158,10 @@ extension Assembly {
     /// Whether the instances in `slot` serve on as they are. With other nodes only those that can be
     /// told so.
     private static func goesOn(
-        _ chosen: Chosen, _ before: [Chosen]?, _ slot: Int, _ rows: PoolRows,
-        _ oldRows: PoolRows?
+        _ chosen: Chosen?, _ before: Chosen?, _ rows: PoolRows, _ oldRows: PoolRows?
     ) -> Bool {
-        guard let before, slot < before.count, before[slot].kind === chosen.kind,
-            before[slot].options == chosen.options
+        guard let chosen, let before, before.kind === chosen.kind,
+            before.options == chosen.options
         else { return false }
         return rows === oldRows || chosen.kind?.canFollow ?? true
     }
@@ -165,16 +170,11 @@ extension Assembly {
         _ pool: Pool, _ rows: PoolRows, _ before: PoolState?, _ catalogue: Catalogue,
         _ shared: WorkerShared, _ checkClock: WorkerClock
     ) throws(Refusal) -> (PoolState, ProbedPool) {
-        var strategies: [Chosen] = []
-        for choice in pool.strategies {
-            let kind = catalogue.strategies[choice.name]
-            guard kind != nil || catalogue.fence(.strategy, choice.name) != nil else {
-                throw Refusal(
-                    "pool \(pool.name) wants strategy \(choice.name), which no plugin offers")
-            }
-            strategies.append(Chosen(kind: kind, options: choice.options.encoded()))
+        var state = PoolState(rows: rows)
+        for (slot, choice) in pool.strategies.enumerated() {
+            state.slots[slot] = try choose(choice, of: pool.name, catalogue)
         }
-        var state = PoolState(rows: rows, strategies: strategies)
+        try addCandidates(pool, &state, before, catalogue, shared)
         guard let health = pool.health else { return (state, ProbedPool(rows, check: nil)) }
         let own = catalogue.checks[health.check.name]
         let standIn = catalogue.fence(.check, health.check.name) == nil ? nil : CheckKind.connect
@@ -202,6 +202,17 @@ extension Assembly {
         )
     }
 
+    /// A strategy by its name, among all but the files that serve as canaries.
+    func choose(
+        _ choice: PluginChoice, of pool: String, _ catalogue: Catalogue
+    ) throws(Refusal) -> Chosen {
+        let kind = catalogue.strategies[choice.name]
+        guard kind != nil || catalogue.fence(.strategy, choice.name) != nil else {
+            throw Refusal("pool \(pool) wants strategy \(choice.name), which no plugin offers")
+        }
+        return Chosen(kind: kind, options: choice.options.encoded())
+    }
+
     private func view(
         _ state: PoolState, worker: Int, fresh: [Int], _ shared: WorkerShared
     ) throws(Refusal) -> PreparedView {
@@ -209,16 +220,25 @@ extension Assembly {
             board: shared.board, pool: state.rows, worker: worker, clock: shared.clocks[worker],
             metrics: shared.metrics, entropy: shared.entropy &+ number,
             gauges: shared.gauges)
-        var instances: [StrategyInstance?] = []
-        var vacant: Set<Int> = []
-        for (slot, chosen) in state.strategies.enumerated() {
-            if chosen.kind == nil { vacant.insert(slot) }
-            instances.append(
-                fresh.contains(slot)
-                    ? try chosen.kind?.make(at: place, slot: slot, options: chosen.options) : nil)
+        var instances: [Int: StrategyInstance] = [:]
+        for slot in fresh.sorted() {
+            guard let chosen = state.slots[slot], let kind = chosen.kind else { continue }
+            instances[slot] = try kind.make(at: place, slot: slot, options: chosen.options)
+        }
+        let strategies = state.slots.keys.filter { $0 < PoolView.strategyLimit }.sorted()
+        var canaries: [Int: PoolView.CanaryPart] = [:]
+        for (slot, watch) in state.canaries {
+            let seat = PoolView.canarySlot(of: slot)
+            canaries[slot] = PoolView.CanaryPart(watch, instances[seat])
+        }
+        let shadow = state.shadow.map {
+            PoolView.ShadowPart($0, instances[PoolView.shadowSlot])
         }
         return PreparedView(
-            PoolView(at: place, strategies: instances, vacant: vacant), place: state.rows.pool)
+            PoolView(
+                at: place, strategies: strategies.map { instances[$0] },
+                vacant: Set(state.slots.keys.filter { state.slots[$0]?.kind == nil }),
+                canaries: canaries, shadow: shadow), place: state.rows.pool)
     }
 
     // MARK: Listeners

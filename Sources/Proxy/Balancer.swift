@@ -75,6 +75,10 @@ package final class Balancer: @unchecked Sendable {
     /// Of what serves now; before `start`, or on the loader.
     package var record: PluginRecord { loader.record }
 
+    /// Canaries and shadows of what serves now, with their figures. [any]
+    package var canaries: [CanaryStatus] { shared.candidates.canaries }
+    package var shadows: [ShadowStatus] { shared.candidates.shadows }
+
     /// Starts to probe, waits for the first verdicts (at most the longest probe timeout), then lets
     /// the workers accept.
     package func start() throws(Refusal) {

@@ -22,9 +22,13 @@ struct PoolSettings: Sendable {
 struct PoolNames: Sendable {
     var pool: String
     var strategies: [String]
+    /// By strategy.
+    var canaries: [String] = []
 
     func strategy(_ slot: UInt8) -> String {
-        slot < strategies.count ? strategies[Int(slot)] : "fallback"
+        let (slot, canary) = (Int(slot), Int(slot) - PoolView.strategyLimit)
+        if canaries.indices.contains(canary) { return canaries[canary] }
+        return slot < strategies.count ? strategies[slot] : "fallback"
     }
 }
 

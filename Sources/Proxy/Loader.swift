@@ -59,6 +59,7 @@ final class Loader: @unchecked Sendable {
             configuration, catalogue, sockets: sockets, accessLog: accessLog, shared,
             checkClock: checkClock)
         shared.board.commit(next.rows)
+        next.assembly.show(in: shared)
         let loader = try Loader(
             shared, configuration, catalogue, fences, next, checkClock, sockets.map(\.key),
             onRecord)
@@ -207,7 +208,7 @@ final class Loader: @unchecked Sendable {
     /// A strategy without `update` gets an instance that knows the pool as it is now.
     private func makeAnew(worker: Int, place: Int, slot: Int, _ old: StrategyInstance) {
         guard let state = assembly.pools.values.first(where: { $0.rows.pool == place }),
-            slot < state.strategies.count, state.strategies[slot].kind === old.kind,
+            state.slots[slot]?.kind === old.kind,
             !old.kind.build.isFenced
         else { return }
         let at = InstancePlace(
@@ -263,6 +264,7 @@ final class Loader: @unchecked Sendable {
         if oldLog >= 0 && oldLog != accessLog { IO.close(oldLog) }
         shared.addresses.forget(shared.board.sweep())
         assembly = next.assembly
+        assembly.show(in: shared)
         self.configuration = configuration
         listenerKeys = sockets.map(\.key)
         standing.withLock {
@@ -280,7 +282,8 @@ final class Loader: @unchecked Sendable {
         where !next.libraries.contains(where: { $0.copy == library.copy }) {
             standby.append(library)
             let isReplaced = next.libraries.contains { $0.origin.file == library.origin.file }
-            guard isReplaced, !library.build.isFenced else { continue }
+            let isCandidate = before.candidates.contains(library.origin.file)
+            guard isReplaced, !isCandidate, !library.build.isFenced else { continue }
             // One earlier build of a file is enough to go back to, beside the fenced ones.
             let others = fences.earlier.filter {
                 $0.file != library.origin.file || fences.fence(of: $0.build) != nil
@@ -318,7 +321,10 @@ final class Loader: @unchecked Sendable {
         record.fence(build.id, reason: fence.reason)
         fences = record.list
         let sockets = listenerKeys.map { ListenerSockets(key: $0, fds: nil) }
-        if let earlier = fences.earlier(of: library.origin.file), earlier.build != build.id {
+        let isCandidate = catalogue.candidates.contains(library.origin.file)
+        if !isCandidate, let earlier = fences.earlier(of: library.origin.file),
+            earlier.build != build.id
+        {
             do throws(Refusal) {
                 let standIn = try self.library(earlier)
                 let next = try catalogue.replacing(library, with: standIn, fence: fence)
@@ -334,8 +340,10 @@ final class Loader: @unchecked Sendable {
         do throws(Refusal) {
             let next = try catalogue.replacing(library, with: nil, fence: fence)
             _ = try swap(configuration, next, sockets, assembly.accessLog)
-            Log.error(
-                "no earlier build of \(library.origin.file) is there: its pools do without it")
+            if !isCandidate {
+                Log.error(
+                    "no earlier build of \(library.origin.file) is there: its pools do without it")
+            }
             remember(next)
         } catch {
             Log.error("pools cannot do without \(build.label): \(error.sentence)")

@@ -73,7 +73,7 @@ extension Worker {
             firstByteNs: exchange.it.firstByteAt > 0
                 ? exchange.it.firstByteAt &- exchange.it.pickedAt : 0,
             totalNs: now &- exchange.it.pickedAt, bytesSent: exchange.it.up.moved,
-            bytesReceived: exchange.it.down.moved)
+            bytesReceived: exchange.it.down.moved, attempt: exchange.it.attempt)
         pools[UInt32(exchange.it.pool)].ended(exchange.it.node, result)
     }
 

@@ -29,8 +29,8 @@ extension Worker {
     }
 
     /// Has the loader make instances of strategies that have missed a change.
-    mutating func askAnew(_ place: UInt32, _ slots: UInt8) {
-        for slot in 0..<PoolView.strategyLimit where slots & 1 << UInt8(slot) != 0 {
+    mutating func askAnew(_ place: UInt32, _ slots: UInt16) {
+        for slot in 0..<PoolView.slotLimit where slots & 1 << UInt16(slot) != 0 {
             guard let old = pools[place].instance(slot) else { continue }
             shared.inbox.put(.stale(worker: index, place: Int(place), slot: slot, old))
         }

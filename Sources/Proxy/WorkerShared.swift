@@ -32,6 +32,7 @@ final class WorkerShared: @unchecked Sendable {
     let addresses: AddressBook
     let metrics: Metrics
     let gauges: CallGauges
+    let candidates = Candidates()
     let orders = Orders()
     let entropy: UInt64
     let clocks: [WorkerClock]

@@ -118,7 +118,7 @@ struct PoolViewCountTests {
             ground.board.publish(
                 pool: 0, node: 0, state: .up, weightPercent: percent, since: 1)
         }
-        func stale(at now: UInt64) -> UInt8 {
+        func stale(at now: UInt64) -> UInt16 {
             view.refresh(now: now)
             return view.view.takeStale(now: now)
         }

@@ -131,7 +131,7 @@ import Testing
         #expect(reading.configuration == nil)
         #expect(
             reading.diagnostics.map(\.description) == [
-                #"trivet.json5:2:3: unknown key "worker" in the configuration; did you mean "workers"? known: workers, plugins, listeners, pools, access_log, pid_file, drain_timeout, user, group, admin, log_level"#,
+                #"trivet.json5:2:3: unknown key "worker" in the configuration; did you mean "workers"? known: workers, plugins, listeners, pools, access_log, pid_file, drain_timeout, user, group, admin, log_level, plugins_budget, plugins_watch"#,
                 #"trivet.json5:3:18: "drain_timeout" in the configuration has no unit; expected a duration such as "30s", in quotes"#,
                 #"trivet.json5:5:29: "0.0.0.0:99999" is no address for the listener "web"; expected "10.0.0.1:80", "[::1]:80""#,
                 #"trivet.json5:5:52: unknown pool "octopsu"; did you mean "octopus"? there are: octopus, empty"#,
@@ -209,7 +209,7 @@ import Testing
         ),
         (
             "plugins_budget: 5",
-            #"t:1:19: "plugins_budget" in the configuration is a number; expected a duration such as "250ms", "3s", "2m" or "1h", or "off""#
+            #"t:1:19: "plugins_budget" in the configuration has no unit; expected a duration such as "5s", in quotes"#
         ),
         (
             "profile: 'x'",

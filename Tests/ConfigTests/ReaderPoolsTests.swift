@@ -75,7 +75,7 @@ import Testing
         ),
         (
             "retires: 1",
-            #"t:2:5: unknown key "retires" in the pool "p"; did you mean "retries"? known: strategy, health, timeouts, nodes, retries, reuse, session, hash"#
+            #"t:2:5: unknown key "retires" in the pool "p"; did you mean "retries"? known: strategy, health, timeouts, nodes, retries, reuse, session, hash, shadow"#
         ),
         (
             "reuse: 'allways'",

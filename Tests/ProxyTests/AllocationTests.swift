@@ -4,6 +4,7 @@
 import Balance
 import CAllocations
 import CLinux
+import CTrivet
 import Config
 import Glibc
 import Testing
@@ -14,11 +15,11 @@ import Testing
     /// Runs `exchange` warm, then 2,000 times, and counts what the worker's thread allocates.
     private func count(
         _ answer: String, affinity: Affinity = .none, strategy: StrategyKind? = nil,
-        _ exchange: (Conversation) throws -> Void
+        candidate: StrategyKind? = nil, _ exchange: (Conversation) throws -> Void
     ) throws -> UInt64 {
         let node = try TestNode.answering(answer)
         let worker = try WorkerFixture(
-            nodes: [node.port], affinity: affinity, strategy: strategy)
+            nodes: [node.port], affinity: affinity, strategy: strategy, candidate: candidate)
         defer { worker.leave() }
         let client = try Conversation(port: worker.port)
         for _ in 0..<200 { try exchange(client) }
@@ -71,6 +72,41 @@ import Testing
                 "GET /both?z HTTP/1.1\r\nHost: example.com\r\nCookie: a=b; \(cookie); c=d\r\n\r\n")
             let second = try client.response().head
             #expect(!second.contains("Set-Cookie"))
+        }
+        if Self.isJudged { #expect(count == 0) }
+    }
+
+    /// Picks the first node, without a word.
+    private func firstNode() throws -> StrategyKind {
+        let table = UnsafeMutablePointer<trivet_strategy>.allocate(capacity: 1)
+        unsafe table.initialize(to: trivet_strategy())
+        unsafe table.pointee.size = UInt32(MemoryLayout<trivet_strategy>.size)
+        let name: StaticString = "first"
+        unsafe table.pointee.name = trivet_str(
+            data: UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self),
+            len: name.utf8CodeUnitCount)
+        unsafe table.pointee.create = { table, _, _, _ in
+            unsafe UnsafeMutableRawPointer(mutating: table)
+        }
+        unsafe table.pointee.destroy = { _ in }
+        unsafe table.pointee.pick = { _, _, _, answer in
+            unsafe answer!.pointee.node = 0
+            return TRIVET_PICKED
+        }
+        unsafe table.pointee.result = { _, _, _ in }
+        return unsafe try StrategyKind(
+            table: UnsafePointer(table),
+            origin: PluginOrigin(file: "test.so", plugin: "test", version: "1"))
+    }
+
+    @Test("A pool with a canary and a shadow costs no allocation")
+    func candidates() throws {
+        let count = try count(
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", strategy: try firstNode(),
+            candidate: try firstNode()
+        ) { client in
+            try client.send("GET /a HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(try client.response().body == "hello")
         }
         if Self.isJudged { #expect(count == 0) }
     }

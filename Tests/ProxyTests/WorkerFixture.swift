@@ -30,7 +30,8 @@ import Synchronization
 
     init(
         nodes: [UInt16], times: Times = Times(), trusted: [AddressRange] = [],
-        accessLog: Int32 = -1, affinity: Affinity = .none, strategy: StrategyKind? = nil
+        accessLog: Int32 = -1, affinity: Affinity = .none, strategy: StrategyKind? = nil,
+        candidate: StrategyKind? = nil
     ) throws {
         let spec = PoolSpec(
             name: "pool",
@@ -59,6 +60,7 @@ import Synchronization
         let place = InstancePlace(
             board: board, pool: rows, worker: 0, clock: shared.clocks[0], metrics: shared.metrics)
         let strategies = try strategy.map { [try $0.make(at: place, slot: 0, options: "{}")] } ?? []
+        let view = try Self.view(at: place, strategies, candidate)
         let generation = Generation(
             number: 1,
             pools: [
@@ -78,7 +80,7 @@ import Synchronization
             ], accessLog: accessLog,
             parts: [
                 WorkerPart(
-                    views: [PreparedView(PoolView(at: place, strategies: strategies), place: 0)],
+                    views: [PreparedView(view, place: 0)],
                     sockets: [(listener: 0, fd: listener)])
             ])
         let started = Started()
@@ -94,6 +96,25 @@ import Synchronization
                     + worker.carrieds.count + worker.kit.buffers.lent - 2 + worker.kit.pipes.lent,
                 ordering: .releasing)
         }
+    }
+
+    /// `candidate`: as the canary of the strategy, for half of its picks, and as the shadow.
+    private static func view(
+        at place: InstancePlace, _ strategies: [StrategyInstance], _ candidate: StrategyKind?
+    ) throws -> PoolView {
+        guard let candidate else { return PoolView(at: place, strategies: strategies) }
+        let plan = CanaryPlan(
+            pool: "pool", incumbent: "incumbent", name: candidate.name, share: 0.5)
+        let watch = CanaryWatch(
+            plan, build: candidate.build.id, workers: 1, at: (place.board, place.pool.pool))
+        let shadow = ShadowWatch(
+            pool: place.pool, name: candidate.name, options: "{}", build: candidate.build,
+            workers: 1)
+        let slot = PoolView.shadowSlot
+        return PoolView(
+            at: place, strategies: strategies,
+            canaries: [0: .init(watch, try candidate.make(at: place, slot: 4, options: "{}"))],
+            shadow: .init(shadow, try candidate.make(at: place, slot: slot, options: "{}")))
     }
 
     /// Requests that nodes are counted to have, once nothing is under way any more: 0, or a leak.

@@ -57,21 +57,27 @@ struct PluginReview {
         uses = reading.draft.map(Self.uses) ?? []
         var files = PluginFile.bundled()
         var complaints: [String] = []
-        if let draft { complaints = draft.findPlugins(&files) }
+        var candidates: [PluginFile] = []
+        if let draft {
+            complaints = draft.findPlugins(&files) + draft.findCandidates(&candidates)
+        }
         let isLean = ground != nil
         let ground = ground ?? Ground()
-        var loader = PluginLoader(files: files, serving: ground.serving, fenced: ground.fenced)
+        var loader = PluginLoader(
+            files: files, candidates: candidates, serving: ground.serving, fenced: ground.fenced)
         loader.generation = ground.generation
         loader.workers = ground.workers
         self.loader = loader
         var judged = reading
         do throws(Refusal) {
             var report = isLean ? try loader.leanTrial(uses: uses) : try loader.trial(uses: uses)
-            judged.judge(against: Self.names(report))
+            judged.judge(
+                against: Self.names(report, candidates: loader.candidates))
             if !report.spared.isEmpty, judged.diagnostics.count > reading.diagnostics.count {
                 try loader.complete(&report, uses: uses)
                 judged = reading
-                judged.judge(against: Self.names(report))
+                judged.judge(
+                against: Self.names(report, candidates: loader.candidates))
             }
             self.report = report
         } catch {
@@ -109,6 +115,19 @@ struct PluginReview {
                     PluginUse(
                         kind: .strategy, name: strategy.name, pool: pool.name,
                         options: strategy.options.encoded()))
+                if let canary = strategy.canary {
+                    uses.append(
+                        PluginUse(
+                            kind: .strategy, name: canary.choice.name, pool: pool.name,
+                            options: canary.choice.options.encoded(),
+                            file: canary.file))
+                }
+            }
+            if let shadow = pool.shadow {
+                uses.append(
+                    PluginUse(
+                        kind: .strategy, name: shadow.name, pool: pool.name,
+                        options: shadow.options.encoded()))
             }
             if let check = pool.health?.check {
                 uses.append(
@@ -120,21 +139,46 @@ struct PluginReview {
         return uses
     }
 
-    private static func names(_ report: TrialReport) -> PluginNames {
-        var strategies: [String: [String]] = [:]
-        var checks: [String: [String]] = [:]
-        for offer in report.listings.flatMap(\.offers) + report.fenced.flatMap(\.offers) {
-            let options = offer.options.map(\.name)
-            switch offer.kind {
-            case .strategy: strategies[offer.name] = options
-            case .check: checks[offer.name] = options
+    private static func names(
+        _ report: TrialReport, candidates: Set<String>
+    ) -> PluginNames {
+        var names = PluginNames(strategies: [:], checks: [:])
+        let found =
+            report.listings.map { ($0.file, $0.offers) }
+            + report.fenced.map { ($0.fence.file, $0.offers) }
+        for (file, offers) in found {
+            for offer in offers {
+                let options = offer.options.map(\.name)
+                switch offer.kind {
+                case .strategy where candidates.contains(file):
+                    names.builds[file, default: [:]][offer.name] = options
+                case .strategy: names.strategies[offer.name] = options
+                case .check where candidates.contains(file): continue
+                case .check: names.checks[offer.name] = options
+                }
             }
         }
-        return PluginNames(strategies: strategies, checks: checks)
+        return names
     }
 }
 
 extension Configuration {
+    /// Adds the files that it names as builds of canaries, each path once; what is wrong with their
+    /// paths comes back.
+    func findCandidates(_ files: inout [PluginFile]) -> [String] {
+        var complaints: [String] = []
+        for canary in pools.flatMap(\.strategies).compactMap(\.canary) {
+            guard let build = canary.build, let path = canary.file else { continue }
+            do throws(Refusal) {
+                files.append(try PluginFile.candidate(path))
+            } catch {
+                let wrong = Diagnostic(file: file, place: build.place, sentence: error.sentence)
+                complaints.append(wrong.description)
+            }
+        }
+        return complaints
+    }
+
     /// Adds the files that it names as plugins; what is wrong with their paths comes back.
     func findPlugins(_ files: inout [PluginFile]) -> [String] {
         var complaints: [String] = []

@@ -7,16 +7,19 @@ import Loading
 enum PluginListCommand {
     static func run(_ words: Words) throws(Failure) -> Int32 {
         var files = PluginFile.bundled()
+        var candidates: [PluginFile] = []
         var complaints: [String] = []
         if let path = words.operands.first {
             let bytes = try readFile(path, what: "the configuration")
             let reading = ConfigurationParser.read(bytes, file: path)
             complaints = reading.diagnostics.map(\.description)
-            if let draft = reading.draft { complaints += draft.findPlugins(&files) }
+            if let draft = reading.draft {
+                complaints += draft.findPlugins(&files) + draft.findCandidates(&candidates)
+            }
         }
         let report: TrialReport
         do throws(Refusal) {
-            report = try PluginLoader(files: files).trial(uses: [])
+            report = try PluginLoader(files: files, candidates: candidates).trial(uses: [])
         } catch {
             throw .system(error.sentence)
         }
