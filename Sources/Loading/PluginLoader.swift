@@ -163,6 +163,27 @@ package struct PluginLoader: Sendable {
             content: .init(build: facts.build, generation: generation, workers: workers))
     }
 
+    /// What served in a process that died, from its copies, but for what is fenced by now. The files
+    /// themselves may be anything meanwhile: nobody has asked for them to be taken.
+    package func restore(_ record: PluginRecord) throws(Refusal) -> Catalogue {
+        var libraries: [Library] = []
+        var left: [FencedFile] = []
+        for facts in record.serving {
+            guard let fence = record.list.fence(of: facts.build) else {
+                libraries.append(try load(earlier: facts))
+                continue
+            }
+            // What stands in for a canary is the incumbent, not an earlier canary.
+            if !candidates.contains(facts.file), let earlier = record.list.earlier(of: facts.file) {
+                libraries.append(try load(earlier: earlier))
+            } else {
+                let here = Fence(build: facts.build, file: facts.file, reason: fence.reason)
+                left.append(FencedFile(fence: here, offers: facts.offers))
+            }
+        }
+        return try Catalogue(libraries: libraries, fenced: left, candidates: candidates)
+    }
+
     /// Drops what was copied for a trial that comes to nothing.
     package func discard(_ report: TrialReport) {
         for copy in report.copies.values { copy.discard() }

@@ -120,6 +120,18 @@ struct FenceTests {
         #expect(try patient.lastReason().hasPrefix("good "))
     }
 
+    @Test("what lies in the plugin folder meanwhile does not keep it from starting anew")
+    func badFileBeside() throws {
+        let patient = try Patient(first: ["BUILD=\"good\""])
+        let cluster = patient.cluster
+        try patient.folder.write("no plugin", to: "libtext.so")
+        try patient.folder.write("neither", to: "libturns.so")
+        kill(try cluster.balancer().pid, SIGKILL)
+        try cluster.trivet.process.waitForLine(containing: "another one starts")
+        #expect(try cluster.client().get("/").status == 200)
+        #expect(try patient.lastReason().hasPrefix("good "))
+    }
+
     @Test("a kill from outside fences nobody", .timeLimit(.minutes(1)))
     func killed() throws {
         let patient = try Patient()

@@ -162,6 +162,17 @@ struct PluginReview {
     }
 }
 
+extension PluginRecord {
+    /// What served in a balancer that died, in the one that takes its place.
+    func restore(for configuration: Configuration, workers: Int) throws(Refusal) -> Catalogue {
+        var candidates: [PluginFile] = []
+        _ = configuration.findCandidates(&candidates)
+        var loader = PluginLoader(files: [], candidates: candidates, fenced: list)
+        loader.workers = workers
+        return try loader.restore(self)
+    }
+}
+
 extension Configuration {
     /// Adds the files that it names as builds of canaries, each path once; what is wrong with their
     /// paths comes back.

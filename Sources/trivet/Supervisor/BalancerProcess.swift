@@ -92,16 +92,14 @@ private final class Service: @unchecked Sendable {
         try Identity(of: configuration).take()
         workers = assignment.workers
         PrivateFolder.borrow(assignment.folder)
-        let record = Descriptor(descriptors[3]).contents().flatMap { PluginRecord($0) }
-        let fences = record?.list ?? FenceList()
+        let record =
+            Descriptor(descriptors[3]).contents().flatMap { PluginRecord($0) } ?? PluginRecord()
+        let fences = record.list
         crumbs = try BoardMemory(
             Descriptor(descriptors[2]), count: CrumbPage.bytesNeeded(workers: workers),
             writes: true, stays: true)
         let watch = try Self.watch(crumbs, workers: workers, configuration)
-        let review = try PluginReview(
-            ConfigurationParser.read(bytes, file: assignment.file),
-            on: .init(fenced: fences, workers: workers))
-        if !review.complaints.isEmpty { throw .input(review.complaints) }
+        let catalogue = try Self.plugins(configuration, bytes, record, workers: workers)
         memory = try BoardMemory(
             Descriptor(descriptors[1]),
             count: Board.bytesNeeded(assignment.capacity, workers: assignment.workers),
@@ -114,7 +112,7 @@ private final class Service: @unchecked Sendable {
                 capacity: assignment.capacity, now: monotonicNow())
             board.resetWorkers()
             balancer = try Balancer(
-                configuration: configuration, catalogue: try review.load(), fences: fences,
+                configuration: configuration, catalogue: catalogue, fences: fences,
                 sockets: assignment.sockets(descriptors), board: board,
                 accessLog: assignment.accessLog(descriptors), watch: watch,
                 sessionSecret: assignment.sessionSecret.bytes
@@ -137,6 +135,28 @@ private final class Service: @unchecked Sendable {
         admin = AdminDesk(balancer, assignment.supervision)
         try admin.open(assignment)
         admin.listen(assignment, descriptors)
+    }
+
+    /// What served before, if this one takes the place of another; else what the files hold.
+    private static func plugins(
+        _ configuration: Configuration, _ bytes: [UInt8], _ record: PluginRecord, workers: Int
+    ) throws(Failure) -> Catalogue {
+        do throws(Refusal) {
+            if !record.serving.isEmpty {
+                return try record.restore(for: configuration, workers: workers)
+            }
+        } catch {
+            Log.error("what served before cannot be loaded again: \(error.sentence)")
+        }
+        let review = try PluginReview(
+            ConfigurationParser.read(bytes, file: configuration.file),
+            on: .init(fenced: record.list, workers: workers))
+        if !review.complaints.isEmpty { throw .input(review.complaints) }
+        do throws(Refusal) {
+            return try review.load()
+        } catch {
+            throw .input([error.sentence])
+        }
     }
 
     /// Crumbs and gauges, before the first library is loaded.
