@@ -211,7 +211,9 @@ package struct PluginLoader: Sendable {
                 if let present = present(file, build) {
                     return .known(listing, build: build, present)
                 }
-                if !listing.offers(anyOf: uses, candidates) { return .known(listing, build: build, nil) }
+                if !listing.offers(anyOf: uses, candidates) {
+                    return .known(listing, build: build, nil)
+                }
             }
         }
         var (bytes, stamp) = try Files.readStamped(file.path)

@@ -77,7 +77,7 @@ struct PluginReview {
                 try loader.complete(&report, uses: uses)
                 judged = reading
                 judged.judge(
-                against: Self.names(report, candidates: loader.candidates))
+                    against: Self.names(report, candidates: loader.candidates))
             }
             self.report = report
         } catch {

@@ -30,7 +30,9 @@ extension Supervisor {
             let ground = try Ground(next, bytes: bytes, after: ground)
             reloading = Reloading(ground: ground, watch: .following(next, watch))
             Log.info("\(who): reloading \(configuration.file)")
-            if !ground.sendReload(over: balancer.line, supervision) { refused(["the balancer is gone"]) }
+            if !ground.sendReload(over: balancer.line, supervision) {
+                refused(["the balancer is gone"])
+            }
         } catch {
             refused(error.sentences)
         }
