@@ -106,7 +106,9 @@ enum Commands {
             Option(
                 name: "--rules", value: "NAMES",
                 help: "only these, with commas between them (and tables and creates)"),
-            Option(name: "--limit", value: "SECONDS", help: "of its own time that one rule may take (20)"),
+            Option(
+                name: "--limit", value: "SECONDS",
+                help: "of its own time that one rule may take (20)"),
         ],
         summary: "put plugin files through the conformance kit",
         help: """
