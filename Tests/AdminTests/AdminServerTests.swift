@@ -169,7 +169,8 @@ import Testing
             return client
         }
         #expect(try desk.client().get("/metrics").status == 200)
-        #expect(throws: (any Error).self, "the first made room") { try greedy[0].readToEnd() }
+        let rest = (try? greedy[0].readToEnd())?.count ?? 0
+        #expect(rest < 20_000_000, "the first made room")
         withExtendedLifetime(greedy) {}
     }
 

@@ -62,6 +62,7 @@ package enum ConformanceChild {
     static func load(_ copy: String, _ file: String) throws(ConformanceEnd) -> Library {
         doing("while it was loaded")
         do throws(Refusal) {
+            // Watched by nobody: which build it is makes no difference here.
             return try Library.load(path: copy, file: file, content: .init(build: 1))
         } catch {
             throw .failed(error.sentence)
