@@ -13,6 +13,7 @@ enum MetricsPage {
         writeReloads(snapshot, to: &out)
         writeLibraries(snapshot.balancer, to: &out)
         writePools(snapshot.balancer.pools, to: &out)
+        writeCandidates(snapshot.balancer, to: &out)
         writeListeners(snapshot.balancer.listeners, to: &out)
         writePlugins(snapshot.balancer.metrics, to: &out)
         return out.text
@@ -189,6 +190,57 @@ enum MetricsPage {
             "trivet_node_first_byte_seconds", .gauge,
             "Moving average of the time to the first byte of an answer."
         ) { $0.latency == 0 ? [] : [([], .real(seconds($0.latency)))] }
+    }
+
+    // MARK: Canaries and shadows
+
+    private static func writeCandidates(_ status: BalancerStatus, to out: inout PrometheusText) {
+        func labels(_ canary: CanaryStatus) -> [Label] {
+            [
+                ("pool", canary.plan.pool), ("strategy", canary.plan.incumbent),
+                ("canary", canary.plan.name),
+            ]
+        }
+        func arms(_ name: String, _ help: String, _ value: (CanaryArm) -> UInt64) {
+            out.family(
+                name, .counter, help,
+                status.canaries.flatMap { canary in
+                    [("canary", canary.candidate), ("incumbent", canary.incumbent)].map {
+                        (labels(canary) + [("arm", $0)], .whole(value($1)))
+                    }
+                })
+        }
+        out.family(
+            "trivet_canary_withdrawn", .gauge, "1 if the canary gets no picks any more.",
+            status.canaries.map { (labels($0), .whole($0.withdrawal == nil ? 0 : 1)) })
+        arms("trivet_canary_picks_total", "Picks of the canary, and of what it is compared with.") {
+            $0.picks
+        }
+        arms("trivet_canary_failures_total", "Of the requests that ended: no answer, or a 5xx.") {
+            $0.failures
+        }
+        arms("trivet_canary_bad_answers_total", "Picks of no legal node.") { $0.badAnswers }
+        func shadows(
+            _ name: String, _ kind: PrometheusText.Kind, _ help: String,
+            _ value: (ShadowStatus) -> PrometheusText.Value
+        ) {
+            out.family(
+                name, kind, help,
+                status.shadows.map { ([("pool", $0.pool), ("shadow", $0.name)], value($0)) })
+        }
+        shadows(
+            "trivet_shadow_requests_total", .counter, "Requests that the shadow was asked about."
+        ) {
+            .whole($0.requests)
+        }
+        shadows(
+            "trivet_shadow_diverged_total", .counter,
+            "Of these, how many it would have sent elsewhere."
+        ) { .whole($0.diverged) }
+        shadows(
+            "trivet_shadow_imbalance_ratio", .gauge,
+            "Requests of the fullest node over the mean, as the shadow's picks would make it."
+        ) { .real($0.predictedImbalance.maxOverMean) }
     }
 
     // MARK: Listeners

@@ -46,7 +46,7 @@ enum StatePage {
             }
         }
         json.member("pools", array: status.pools) { json, pool in
-            json.object { write(pool, snapshot.now, to: &$0) }
+            json.object { write(pool, status, snapshot.now, to: &$0) }
         }
         json.member("listeners", array: status.listeners) { json, listener in
             json.object { write(listener, to: &$0) }
@@ -95,7 +95,55 @@ enum StatePage {
         json.member("fence_reason", use.fence)
     }
 
-    private static func write(_ pool: PoolStatus, _ now: UInt64, to json: inout JSONText) {
+    private static func write(_ canary: CanaryStatus, to json: inout JSONText) {
+        json.member("strategy", canary.plan.incumbent)
+        json.member("name", canary.plan.name)
+        json.member("file", canary.plan.file)
+        json.member("build", canary.build == 0 ? nil : Build.text(of: canary.build))
+        json.member("share", canary.plan.share)
+        json.member("withdrawn", canary.withdrawal != nil)
+        json.member("withdrawal", canary.withdrawal)
+        for (name, arm) in [("candidate", canary.candidate), ("incumbent", canary.incumbent)] {
+            json.member(
+                name,
+                object: {
+                    $0.member("picks", arm.picks)
+                    $0.member("results", arm.results)
+                    $0.member("failures", arm.failures)
+                    $0.member("refusals", arm.refusals)
+                    $0.member("bad_answers", arm.badAnswers)
+                    $0.member("passes", arm.passes)
+                    $0.member("mean_first_byte_seconds", arm.meanLatency / 1000)
+                })
+        }
+    }
+
+    private static func write(_ shadow: ShadowStatus, to json: inout JSONText) {
+        json.member("name", shadow.name)
+        json.member("build", shadow.build == 0 ? nil : Build.text(of: shadow.build))
+        json.member("fenced", shadow.isFenced)
+        json.member("requests", shadow.requests)
+        json.member("diverged", shadow.diverged)
+        json.member("divergence", shadow.divergence)
+        json.member("passes", shadow.passes)
+        json.member("refusals", shadow.refusals)
+        json.member("bad_answers", shadow.badAnswers)
+        for (name, imbalance) in [
+            ("predicted_imbalance", shadow.predictedImbalance),
+            ("actual_imbalance", shadow.actualImbalance),
+        ] {
+            json.member(
+                name,
+                object: {
+                    $0.member("max_over_mean", imbalance.maxOverMean)
+                    $0.member("variation", imbalance.variation)
+                })
+        }
+    }
+
+    private static func write(
+        _ pool: PoolStatus, _ status: BalancerStatus, _ now: UInt64, to json: inout JSONText
+    ) {
         json.member("name", pool.name)
         json.member("strategies", array: pool.strategies) { json, use in
             json.object { write(use, to: &$0) }
@@ -125,6 +173,16 @@ enum StatePage {
             json.raw("null")
         }
         json.member("hash", pool.hashKey)
+        json.member("canaries", array: status.canaries.filter { $0.plan.pool == pool.name }) {
+            json, canary in
+            json.object { write(canary, to: &$0) }
+        }
+        json.key("shadow")
+        if let shadow = status.shadows.first(where: { $0.pool == pool.name }) {
+            json.object { write(shadow, to: &$0) }
+        } else {
+            json.raw("null")
+        }
         json.member("fallback_picks", pool.fallbackPicks)
         json.member("nodes", array: pool.nodes) { json, node in
             json.object { write(node, now, to: &$0) }

@@ -125,7 +125,7 @@ final class Loader: @unchecked Sendable {
 
     func status() -> BalancerStatus {
         // A copy is read, so that the loader never waits for a reader.
-        standing.withLock { $0 }.status(shared.board, shared.metrics)
+        standing.withLock { $0 }.status(shared.board, shared.metrics, shared.candidates)
     }
 
     func noteRefusals(of files: [String]) {

@@ -124,7 +124,9 @@ struct Standing: Sendable {
     // MARK: Reading
 
     /// With what is counted at this moment.
-    func status(_ board: Board, _ metrics: Metrics) -> BalancerStatus {
+    func status(
+        _ board: Board, _ metrics: Metrics, _ candidates: Candidates
+    ) -> BalancerStatus {
         var status = BalancerStatus(
             generation: generation, generationSince: since, workers: board.workers)
         status.plugins = plugins
@@ -140,6 +142,8 @@ struct Standing: Sendable {
             status.connections = listener.connections.open
             return status
         }
+        status.canaries = candidates.canaries
+        status.shadows = candidates.shadows
         status.metrics = metrics.read()
         return status
     }

@@ -18,6 +18,8 @@ package struct BalancerStatus: Sendable {
     /// In the order of the configuration, as all lists are.
     package var pools: [PoolStatus] = []
     package var listeners: [ListenerStatus] = []
+    package var canaries: [CanaryStatus] = []
+    package var shadows: [ShadowStatus] = []
     /// What the plugins count themselves.
     package var metrics: [Metrics.Reading] = []
 

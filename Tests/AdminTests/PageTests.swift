@@ -39,6 +39,8 @@ import Testing
         #expect(page.families["trivet_library_calls_total"]?.samples.count == 1)
         let pool = ["pool": cruelName]
         #expect(page.value("trivet_pool_fallback_picks_total", pool) == 11)
+        let canary = pool.merging(["strategy": "turns", "canary": "peak-ewma"]) { a, _ in a }
+        #expect(page.value("trivet_canary_withdrawn", canary) == 1)
         let node = ["pool": cruelName, "node": "node2"]
         #expect(page.value("trivet_node_picks_total", node) == 100)
         #expect(page.value("trivet_node_in_flight", node) == 3)

@@ -27,6 +27,14 @@ func makeSnapshot(nodes: Int = 2) -> Snapshot {
             build: "0000000000000001", checks: ["octopus"], generation: 2),
     ]
     status.pluginRefusals = ["/plugins/liboctopus.so": 2, "/plugins/libtext.so": 1]
+    status.canaries = [
+        CanaryStatus(
+            plan: CanaryPlan(
+                pool: cruelName, slot: 0, incumbent: "turns", name: "peak-ewma", file: nil,
+                options: "{}", share: 0.05, limits: CanaryPlan.Limits()), build: 9,
+            candidate: CanaryArm(), incumbent: CanaryArm(), withdrawal: "\"too slow\"")
+    ]
+    status.shadows = [ShadowStatus(pool: cruelName, name: "least-connections", build: 0)]
     var pool = PoolStatus(name: cruelName)
     pool.strategies = [
         PluginInUse(

@@ -91,7 +91,8 @@ enum Commands {
         help: """
             Shows the plugins that come with Trivet, and with CONFIG those that it names as well:
             name, kind, version, file and what it does. A file that is no good is named with the
-            reason, and the exit code is 1.
+            reason, and the exit code is 1. If CONFIG has an admin address at which Trivet runs, the builds
+            that are fenced there are shown, with the reason.
 
             Example: trivet plugin list trivet.json5
             """)
