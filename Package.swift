@@ -75,7 +75,6 @@ let package = Package(
     ] + plugins.map(\.product) + [
         // For the tests alone: a plugin with every facet of the SDK.
         .library(name: "fixture-facets", type: .dynamic, targets: ["FacetsFixture"]),
-        .library(name: "fixture-sticky", type: .dynamic, targets: ["StickyFixture"]),
         // The SDK's examples, as the tests check them.
         .library(name: "example-turns", type: .dynamic, targets: ["TurnsExample"]),
         .library(name: "example-two-choices", type: .dynamic, targets: ["TwoChoicesExample"]),
@@ -141,9 +140,6 @@ let package = Package(
         .target(
             name: "FacetsFixture", dependencies: ["CTrivet", "TrivetPlugin"],
             path: "Tests/Fixtures/Facets", swiftSettings: strict),
-        .target(
-            name: "StickyFixture", dependencies: ["CTrivet", "TrivetPlugin"],
-            path: "Tests/Fixtures/Sticky", swiftSettings: strict),
         .target(
             name: "TurnsExample", dependencies: ["TrivetPlugin"], path: "SDK/Examples/one-file",
             exclude: ["build"]),

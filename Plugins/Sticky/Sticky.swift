@@ -26,7 +26,9 @@ struct Sticky: Strategy, Updating, Plugin {
         }
         if request.hasTried(node) { return .pass(stick: true, because: "its node failed") }
         if pool[node].state == .down { return .pass(stick: true, because: "its node is down") }
-        return .node(node, because: "its session")
+        // The wish holds: the host renews a session that grows old or was signed with an old secret,
+        // and sends nothing where there is nothing to renew.
+        return .node(node, because: "its session", stick: true)
     }
 }
 

@@ -21,7 +21,7 @@ import Testing
             #expect(picked.decision == TRIVET_PICKED)
             #expect(picked.node == node)
             #expect(picked.reason == "its session")
-            #expect(!picked.sticks, "it has the session already")
+            #expect(picked.sticks, "the host renews what it has")
         }
     }
 

@@ -10,12 +10,10 @@ import Testing
 @Suite("Clients keep their nodes")
 struct SessionTests {
     private func cluster(_ session: String, health: Bool = true) throws -> Cluster {
-        let own = try Trivet.path()
-        let folder = own[..<(own.lastIndex(of: "/") ?? own.endIndex)]
-        return try Cluster(
+        try Cluster(
             health: health ? #"{ check: "octopus", interval: "100ms", timeout: "2s" }"# : nil,
-            strategy: #"["fixture-sticky", "round-robin"]"#, pool: "session: \(session),",
-            top: #"pid_file: "trivet.pid", plugins: ["\#(folder)/libfixture-sticky.so"],"#)
+            strategy: #"["sticky", "round-robin"]"#, pool: "session: \(session),",
+            top: #"pid_file: "trivet.pid","#)
     }
 
     private static let secret = #"{ cookie: "TRIVET", secret: "a secret of 26 characters." }"#
