@@ -315,4 +315,14 @@ struct ReloadTests {
         let (exit, output, error) = try Trivet.run(["reload", refused])
         #expect(exit == .code(1) && (output + error).contains("workers has changed"))
     }
+
+    @Test("many who ask at once are all answered, each by a reload that began after it asked")
+    func atOnce() throws {
+        let folder = try TemporaryFolder()
+        let cluster = try Cluster(health: nil, top: Self.pidFile, in: folder)
+        let file = folder.path + "/trivet.json5"
+        let all = try (0..<5).map { _ in try Child(Trivet.path(), ["reload", file]) }
+        for child in all { #expect(try child.waitForEnd(within: 30) == .code(0)) }
+        #expect(try cluster.client().get("/").status == 200)
+    }
 }

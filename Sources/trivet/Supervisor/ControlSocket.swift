@@ -34,6 +34,9 @@ enum ReloadOutcome: Equatable {
 final class ControlSocket {
     private let listener: Descriptor
     private var callers: [Descriptor] = []
+    /// How many of them, from the first, asked before the reload under way began: it is theirs. Who
+    /// asked later waits for the next one, which reads the files again.
+    private var served = 0
     // Who connects and never reads must not fill the supervisor's table.
     private static let callerLimit = 64
 
@@ -68,12 +71,16 @@ final class ControlSocket {
         return unsafe clinux_peer_user(fd, &user) == 0 && (user == 0 || user == geteuid())
     }
 
-    /// Tells all who asked.
+    /// A reload begins: it is for all who have asked by now.
+    func begin() { served = callers.count }
+
+    /// Tells them what came of it.
     func answer(_ outcome: ReloadOutcome) {
-        for caller in callers {
+        for caller in callers.prefix(served) {
             _ = IO.writeAll(caller.number, outcome.bytes.span)
             withExtendedLifetime(caller) {}
         }
-        callers = []
+        callers.removeFirst(served)
+        served = 0
     }
 }

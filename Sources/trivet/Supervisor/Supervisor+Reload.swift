@@ -19,6 +19,7 @@ extension Supervisor {
             wantsAnotherReload = true
             return
         }
+        door?.begin()
         guard phase == .serving, let balancer else {
             refused(["the balancer does not serve at the moment"])
             return
