@@ -87,7 +87,11 @@ struct AdminLoop: ~Copyable {
         let orders = mailbox.take()
         if let socket = orders.socket {
             // Who is connected already is answered, wherever it came in.
-            if let listener { IO.close(listener.fd) }
+            if let listener {
+                // The supervisor holds the same socket: closing ours does not take it off the poller.
+                poller.remove(listener.fd)
+                IO.close(listener.fd)
+            }
             listener = socket.map { ($0, token()) }
             restsUntil = nil
             watch()

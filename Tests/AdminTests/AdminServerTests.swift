@@ -206,4 +206,15 @@ import Testing
         desk.server.listen(on: nil)
         try eventually("the new one as well") { RawClient.canConnect(to: port) ? nil : true }
     }
+
+    @Test("the same socket, handed over by one reload after another, goes on answering")
+    func handedOver() throws {
+        let desk = try Desk()
+        let (socket, port) = try Desk.socket()
+        defer { close(socket) }
+        for _ in 0..<50 {
+            desk.server.listen(on: dup(socket))
+            #expect(try RawClient(port: port).get("/").status == 200)
+        }
+    }
 }
