@@ -245,13 +245,13 @@ final class Loader: @unchecked Sendable {
             next = try assembly.next(
                 configuration, catalogue, sockets: sockets, accessLog: accessLog, shared,
                 checkClock: checkClock)
+            try rename(Self.addresses(configuration, next.rows))
         } catch {
             shared.board.sweep()
             throw error
         }
         // Nothing can be refused from here on. The new nodes are asked first, so that a pool which is
         // new serves as soon as it is there.
-        try rename(Self.addresses(configuration, next.rows))
         firstRoundLimit = Self.limit(of: configuration)
         prober.replace(pools: next.probed)
         prober.awaitFirstRound(timeout: firstRoundLimit)
@@ -371,7 +371,6 @@ final class Loader: @unchecked Sendable {
             try names.start()
             named = addresses
         } catch {
-            shared.board.sweep()
             throw Refusal("names cannot be resolved: \(error)")
         }
     }

@@ -67,11 +67,8 @@ extension Worker {
 
     private mutating func makeRoom(place: Int, rows: [Int]) {
         while settings.count <= place {
-            let empty = InstancePlace(
-                board: shared.board, pool: .none, worker: index, clock: clock,
-                metrics: shared.metrics, entropy: shared.entropy, gauges: shared.gauges)
             // A slab gives its slots in order: a pool's place is its index.
-            _ = pools.insert(PoolView(at: empty, strategies: []))
+            _ = pools.insert(emptyView())
             _ = affinities.insert(.none)
             settings.append(.none)
             names.append(PoolNames(pool: "", strategies: []))
@@ -81,6 +78,14 @@ extension Worker {
             idle.append(IdleList())
             nodeNames.append("")
         }
+    }
+
+    /// Of a place that is nobody's: it has no node.
+    private func emptyView() -> PoolView {
+        let nowhere = InstancePlace(
+            board: shared.board, pool: .none, worker: index, clock: clock,
+            metrics: shared.metrics, entropy: shared.entropy, gauges: shared.gauges)
+        return PoolView(at: nowhere, strategies: [])
     }
 
     /// Nodes that are no longer configured: what they serve is served to the end, and counted no more.
@@ -111,10 +116,7 @@ extension Worker {
     private mutating func vacate(_ place: Int) -> [StrategyInstance] {
         guard place < settings.count else { return [] }
         let left = pools[UInt32(place)].dismiss()
-        let empty = InstancePlace(
-            board: shared.board, pool: .none, worker: index, clock: clock,
-            metrics: shared.metrics, entropy: shared.entropy, gauges: shared.gauges)
-        pools[UInt32(place)] = PoolView(at: empty, strategies: [])
+        pools[UInt32(place)] = emptyView()
         affinities[UInt32(place)] = .none
         for i in 0..<UInt32(exchanges.capacity) where exchanges.isLive(index: i) {
             if exchanges[i].pool == UInt16(place) { exchanges[i].isOrphan = true }
