@@ -12,7 +12,7 @@ enum MetricsPage {
         writeProcess(snapshot, to: &out)
         writeReloads(snapshot, to: &out)
         writeLibraries(snapshot.balancer, to: &out)
-        writePools(snapshot.balancer.pools, to: &out)
+        writePools(snapshot.balancer.pools, now: snapshot.now, to: &out)
         writeCandidates(snapshot.balancer, to: &out)
         writeListeners(snapshot.balancer.listeners, to: &out)
         writePlugins(snapshot.balancer.metrics, to: &out)
@@ -135,11 +135,14 @@ enum MetricsPage {
 
     // MARK: Pools and nodes
 
-    private static func writePools(_ pools: [PoolStatus], to out: inout PrometheusText) {
+    private static func writePools(
+        _ pools: [PoolStatus], now: UInt64, to out: inout PrometheusText
+    ) {
         out.family(
             "trivet_pool_fallback_picks_total", .counter,
             "Picks of the built-in round robin, where no strategy had a usable answer.",
             pools.map { ([("pool", $0.name)], .whole($0.fallbackPicks)) })
+        writeTraffic(pools, to: &out)
         func nodes(
             _ name: String, _ kind: PrometheusText.Kind, _ help: String,
             _ values: (BoardRow) -> Samples
@@ -160,6 +163,13 @@ enum MetricsPage {
             NodeState.allCases.map {
                 ([("state", $0.name)], .whole($0 == node.state ? 1 : 0))
             }
+        }
+        nodes(
+            "trivet_node_ejected", .gauge,
+            "1 for nodes that get no requests for a while, since those before failed."
+        ) { [([], .whole($0.ejectedUntil > now ? 1 : 0))] }
+        nodes("trivet_node_ejections_total", .counter, "How often that was so.") {
+            [([], .whole($0.ejections))]
         }
         nodes("trivet_node_weight", .gauge, "Effective weight.") {
             [([], .whole(UInt64($0.weight)))]
@@ -190,6 +200,39 @@ enum MetricsPage {
             "trivet_node_first_byte_seconds", .gauge,
             "Moving average of the time to the first byte of an answer."
         ) { $0.latency == 0 ? [] : [([], .real(seconds($0.latency)))] }
+    }
+
+    private static func writeTraffic(_ pools: [PoolStatus], to out: inout PrometheusText) {
+        func family(
+            _ name: String, _ kind: PrometheusText.Kind, _ help: String,
+            _ value: (TrafficStatus) -> UInt64
+        ) {
+            out.family(
+                name, kind, help,
+                pools.map { ([("pool", $0.name)], .whole(value($0.traffic))) })
+        }
+        family(
+            "trivet_pool_retries_total", .counter,
+            "Requests that went to another node since one had failed."
+        ) { $0.retries }
+        family(
+            "trivet_pool_retries_denied_total", .counter,
+            "Requests that might have, but for the retry budget."
+        ) { $0.deniedRetries }
+        family(
+            "trivet_pool_queue_waiting", .gauge,
+            "Requests that wait for a place at a node with max_in_flight."
+        ) { UInt64($0.waiting) }
+        family("trivet_pool_queued_total", .counter, "Requests that had to wait for one.") {
+            $0.queued
+        }
+        family("trivet_pool_queue_refused_total", .counter, "Requests that found the queue full.") {
+            $0.queueRefusals
+        }
+        family(
+            "trivet_pool_queue_timeouts_total", .counter,
+            "Requests that no place came for in time."
+        ) { $0.queueTimeouts }
     }
 
     // MARK: Canaries and shadows

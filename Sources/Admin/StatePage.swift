@@ -184,6 +184,16 @@ enum StatePage {
             json.raw("null")
         }
         json.member("fallback_picks", pool.fallbackPicks)
+        json.member("retries", pool.traffic.retries)
+        json.member("denied_retries", pool.traffic.deniedRetries)
+        json.member(
+            "queue",
+            object: {
+                $0.member("waiting", UInt64(pool.traffic.waiting))
+                $0.member("queued", pool.traffic.queued)
+                $0.member("refused", pool.traffic.queueRefusals)
+                $0.member("timed_out", pool.traffic.queueTimeouts)
+            })
         json.member("nodes", array: pool.nodes) { json, node in
             json.object { write(node, now, to: &$0) }
         }
@@ -196,6 +206,9 @@ enum StatePage {
         json.member("state", node.state.name)
         json.member("reason", node.reason)
         json.member("since_seconds", seconds(now > node.since ? now - node.since : 0))
+        let left = node.ejectedUntil > now ? node.ejectedUntil - now : 0
+        json.member("ejected_for_seconds", left > 0 ? seconds(left) : nil)
+        json.member("ejections", node.ejections)
         json.member("weight", UInt64(node.weight))
         json.member("weight_percent", UInt64(node.weightPercent))
         json.member("tier", UInt64(node.tier))

@@ -28,12 +28,15 @@ package final class Board: @unchecked Sendable {
         var weightPercent: UInt32
         var reason: String
         var since: UInt64
+        var ejection = Ejection()
+        /// When it came back from being down or ejected, and slow start began; 0: never.
+        var returned: UInt64 = 0
         /// Found by the check.
         var metadata: [(String, String)] = []
         var metadataVersion: UInt64 = 0
     }
 
-    private struct Seating {
+    struct Seating {
         /// By place; nil: free.
         var rows: [Published?] = []
         var pools: [PoolRows?] = []
@@ -46,7 +49,7 @@ package final class Board: @unchecked Sendable {
     let words: SharedWords
     package let workers: Int
     package let capacity: BoardCapacity
-    private let seating: Mutex<Seating>
+    let seating: Mutex<Seating>
     /// Of this process: bumped on each publish that changed something.
     private let counter: Atomic<UInt64>
 
@@ -185,8 +188,7 @@ package final class Board: @unchecked Sendable {
                 }
             }
         }
-        _ = words.increment(BoardLayout.Header.published)
-        _ = counter.wrappingAdd(1, ordering: .acquiringAndReleasing)
+        noteChange()
     }
 
     /// Frees the places of all that is not committed: when every worker has taken over the new
@@ -257,7 +259,11 @@ package final class Board: @unchecked Sendable {
             seated.weightPercent = before.weightPercent
             seated.reason = before.reason
             seated.since = before.since
+            seated.ejection = Ejection(until: before.ejectedUntil, count: before.ejections)
         }
+        let shared = rowWord(row)
+        words[shared + BoardLayout.Row.failuresInRow] = 0
+        words[shared + BoardLayout.Row.places] = 0
         for worker in 0..<workers {
             let at = cellWord(row, worker)
             let cell = before.flatMap { worker < $0.cells.count ? $0.cells[worker] : nil }
@@ -302,6 +308,11 @@ package final class Board: @unchecked Sendable {
             let isSame = seated.metadata.elementsEqual(metadata) { $0 == $1 }
             let changed =
                 !isSame || seated.state != state || seated.weightPercent != weightPercent
+            if seated.state == .down && state.takesTraffic && seated.reason != Self.notAskedYet {
+                // It was away, and has been started anew: what it did before counts no more.
+                seated.ejection.lift()
+                seated.returned = since
+            }
             seated.state = state
             seated.weightPercent = weightPercent
             // Where the words alone differ, that is nothing that workers would need to know.
@@ -316,9 +327,14 @@ package final class Board: @unchecked Sendable {
             return changed
         }
         guard changed else { return false }
+        noteChange()
+        return true
+    }
+
+    /// Workers look again before their next pick.
+    func noteChange() {
         _ = words.increment(BoardLayout.Header.published)
         _ = counter.wrappingAdd(1, ordering: .acquiringAndReleasing)
-        return true
     }
 
     /// The same of the n-th node of the n-th pool.
@@ -344,6 +360,8 @@ package final class Board: @unchecked Sendable {
     /// before the workers start]
     package func resetWorkers() {
         for row in 0..<Int(words[BoardLayout.Header.rowsUsed]) {
+            words[rowWord(row) + BoardLayout.Row.failuresInRow] = 0
+            words[rowWord(row) + BoardLayout.Row.places] = 0
             for worker in 0..<workers {
                 words[cellWord(row, worker) + BoardLayout.Cell.inFlight] = 0
             }
@@ -407,7 +425,7 @@ package final class Board: @unchecked Sendable {
         words[withdrawalWord(pool.pool, slot)] = 0
     }
 
-    private func rowWord(_ row: Int) -> Int {
+    func rowWord(_ row: Int) -> Int {
         poolWord(capacity.pools) + row * BoardLayout.Row.words
     }
 
@@ -427,7 +445,7 @@ package final class Board: @unchecked Sendable {
     }
 
     /// Writes one row under its sequence number: readers see it whole or not at all.
-    private func write(_ row: Int, _ seated: borrowing Published) {
+    func write(_ row: Int, _ seated: borrowing Published) {
         typealias R = BoardLayout.Row
         let at = rowWord(row)
         let sequence = words[at + R.sequence] | 1
@@ -438,6 +456,8 @@ package final class Board: @unchecked Sendable {
         let weight = Self.effectiveWeight(seated.spec.weight, percent: seated.weightPercent)
         words[at + R.weight] = UInt64(weight) | UInt64(seated.spec.tier) << 32
         words[at + R.since] = seated.since
+        words[at + R.ejectedUntil] = seated.ejection.until
+        words[at + R.ejections] = seated.ejection.count
         words[at + R.pool] = UInt64(seated.pool) | UInt64(seated.position) << 32
         let name = words.write(seated.spec.name, at: at + R.name, words: R.nameWords)
         let address = words.write(seated.spec.address, at: at + R.address, words: R.addressWords)

@@ -3,7 +3,7 @@
 //
 //     header    128 bytes   see Header
 //     pools     704 each    id, position, node count, name; then 9 tickets, a cache line each
-//     rows      384 each    one node: a sequence number, numbers, texts: see Row
+//     rows      448 each    one node: a sequence number, numbers, texts: see Row
 //     cells     128 each    row-major, one per worker: counters that only this worker writes
 //
 // There is room for more pools and rows than are in use: a reload gives new ones free places, and
@@ -17,7 +17,7 @@ import Synchronization
 /// Places in the board, in words of 8 bytes.
 enum BoardLayout {
     static let magic: UInt64 = 0x4452_414F_4254_5654  // "TVTBOARD"
-    static let version: UInt64 = 3
+    static let version: UInt64 = 4
 
     enum Header {
         static let words = 16
@@ -57,7 +57,7 @@ enum BoardLayout {
     }
 
     enum Row {
-        static let words = 48
+        static let words = 56
         /// Odd while the row is being written.
         static let sequence = 0
         static let id = 1
@@ -78,6 +78,16 @@ enum BoardLayout {
         static let addressWords = 13
         static let reason = 32
         static let reasonWords = 16
+        // A cache line that workers write to, beside what the sequence number guards.
+        /// Attempts that failed since the last one that did not.
+        static let failuresInRow = 48
+        /// Requests that hold a place at a node with a limit.
+        static let places = 49
+        // Guarded again.
+        /// Monotonic nanoseconds until which the node is ejected; 0: it is not.
+        static let ejectedUntil = 50
+        /// How often it was.
+        static let ejections = 51
     }
 
     enum Cell {

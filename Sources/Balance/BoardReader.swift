@@ -17,6 +17,11 @@ package struct BoardRow: Sendable {
     /// Monotonic nanoseconds at which the state began.
     package var since: UInt64 = 0
     package var reason = ""
+    /// Monotonic nanoseconds until which it gets no requests, since those before failed; 0: it is not
+    /// ejected.
+    package var ejectedUntil: UInt64 = 0
+    /// How often it was ejected.
+    package var ejections: UInt64 = 0
     /// Sums over all workers from here on.
     package var inFlight: UInt64 = 0
     package var picks: UInt64 = 0
@@ -125,6 +130,8 @@ package struct BoardReader {
             row.tier = UInt32(truncatingIfNeeded: words[at + R.weight] >> 32)
             row.since = words[at + R.since]
             let pool = words[at + R.pool]
+            row.ejectedUntil = words[at + R.ejectedUntil]
+            row.ejections = words[at + R.ejections]
             let lengths = words[at + R.lengths]
             row.name = words.text(
                 at: at + R.name, words: R.nameWords, length: Int(lengths & 0xFF))

@@ -159,7 +159,7 @@ package final class CheckInstance: @unchecked Sendable {
         self.host = host
         self.place = place
         seenVersion = place.board.version
-        table = NodeTable(board: place.board, pool: place.pool)
+        table = NodeTable(board: place.board, pool: place.pool, showsEjections: false)
         kind.build.instanceMade()
     }
 

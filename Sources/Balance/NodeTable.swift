@@ -14,13 +14,23 @@ final class NodeTable {
     let pool: UnsafeMutablePointer<trivet_pool>
 
     private let rows: PoolRows
+    /// Checks judge every node; strategies see an ejected one as one that is down.
+    private let showsEjections: Bool
     private let texts: LentText
     private var metadata: [MetadataBlock?]
     private var metadataVersions: [UInt64]
+    /// Of each node as published, before its ejection.
+    private var states: [NodeState]
+    private var isEjected: [Bool]
+    /// When each came back from being down or ejected; 0: never.
+    private(set) var returned: [UInt64]
+    /// When the first ejection ends, monotonic nanoseconds; `UInt64.max`: there is none.
+    private(set) var ejectedUntil: UInt64 = .max
 
     /// Every node as configured and as the board has it now.
-    init(board: Board, pool rows: PoolRows) {
+    init(board: Board, pool rows: PoolRows, showsEjections: Bool = true) {
         self.rows = rows
+        self.showsEjections = showsEjections
         let spec = rows.spec
         count = spec.nodes.count
         let room = max(count, 1)
@@ -34,6 +44,9 @@ final class NodeTable {
             })
         metadata = Array(repeating: nil, count: count)
         metadataVersions = Array(repeating: .max, count: count)
+        states = Array(repeating: .up, count: count)
+        isEjected = Array(repeating: false, count: count)
+        returned = Array(repeating: 0, count: count)
         unsafe nodes.initialize(repeating: trivet_node(), count: room)
         unsafe loads.initialize(repeating: trivet_load(), count: room)
         unsafe ready.initialize(repeating: 0, count: room)
@@ -73,12 +86,12 @@ final class NodeTable {
     /// Takes over what was published; what changed, as TRIVET_CHANGED_*.
     func refresh(_ board: Board) -> UInt32 {
         var changed: UInt32 = 0
+        ejectedUntil = .max
         board.withPublished(rows) { at, row in
-            let state = row.state.rawValue
-            if unsafe nodes[at].state != state {
-                unsafe nodes[at].state = state
-                changed |= TRIVET_CHANGED_STATE
-            }
+            states[at] = row.state
+            isEjected[at] = row.ejection.isEjected
+            returned[at] = row.returned
+            if isEjected[at] { ejectedUntil = min(ejectedUntil, row.ejection.until) }
             let spec = rows.spec.nodes[at]
             let weight = Board.effectiveWeight(spec.weight, percent: row.weightPercent)
             if unsafe nodes[at].weight != weight {
@@ -95,10 +108,29 @@ final class NodeTable {
                 changed |= TRIVET_CHANGED_METADATA
             }
         }
+        if showStates() { changed |= TRIVET_CHANGED_STATE }
         if unsafe changed & TRIVET_CHANGED_STATE != 0 || pool.pointee.ready_count == 0 {
             collectReady()
         }
         return changed
+    }
+
+    /// An ejected node is shown as down, unless no other takes traffic. True if any state is another
+    /// now.
+    private func showStates() -> Bool {
+        let isAnyLeft =
+            showsEjections
+            && states.indices.contains { states[$0].takesTraffic && !isEjected[$0] }
+        var hasChanged = false
+        for at in states.indices {
+            let isAway = isEjected[at] && isAnyLeft && states[at].takesTraffic
+            let state = isAway ? NodeState.down.rawValue : states[at].rawValue
+            if unsafe nodes[at].state != state {
+                unsafe nodes[at].state = state
+                hasChanged = true
+            }
+        }
+        return hasChanged
     }
 
     /// The nodes to take: up or degraded ones of the best tier that has any; if there are none at

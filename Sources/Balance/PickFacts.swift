@@ -78,6 +78,8 @@ package enum PickOutcome: Equatable, Sendable {
     case refused
     /// No node is up, degraded or draining: 503.
     case noneAlive
+    /// Every node that might take it has as many requests as it may have.
+    case full
 }
 
 /// How one attempt that used a node ended.
@@ -91,6 +93,17 @@ package struct AttemptResult: Sendable {
         case broken = 3
         /// The client went away: says nothing about the node.
         case abandoned = 4
+
+        /// For a line in the log.
+        var cause: String {
+            switch self {
+            case .ok: "answered"
+            case .connectFailed: "no connection"
+            case .timedOut: "no answer in time"
+            case .broken: "the connection was lost, or the answer was malformed"
+            case .abandoned: "the client went away"
+            }
+        }
     }
 
     package var outcome: Outcome
@@ -112,13 +125,16 @@ package struct AttemptResult: Sendable {
     /// To the node, and from it.
     package var bytesSent: UInt64
     package var bytesReceived: UInt64
+    /// It had a place at a node with a limit, which it gives back.
+    package var holdsPlace: Bool
 
     package init(
         outcome: Outcome, status: UInt32 = 0, strategy: UInt8 = PoolView.fallback,
         token: UInt64 = 0, generation: UInt32 = 0, connectNs: UInt64 = 0, firstByteNs: UInt64 = 0,
         totalNs: UInt64 = 0, bytesSent: UInt64 = 0, bytesReceived: UInt64 = 0,
-        attempt: UInt32 = 0
+        attempt: UInt32 = 0, holdsPlace: Bool = false
     ) {
+        self.holdsPlace = holdsPlace
         self.attempt = attempt
         self.outcome = outcome
         self.status = status

@@ -30,9 +30,19 @@ extension PoolView {
             unsafe loads[at].in_flight_all &-= 1
             unsafe store(at, BoardLayout.Cell.inFlight, UInt64(loads[at].in_flight))
         }
+        if attempt.holdsPlace { givePlaceBack(at) }
         if attempt.isFailure {
             unsafe loads[at].failures &+= 1
             add(at, BoardLayout.Cell.failures, 1)
+        }
+        if attempt.outcome == .ok {
+            // Whatever the status: an application's errors are its own, and no other node's cure.
+            let failures = unsafe cells[at].failuresInRow
+            if unsafe failures.pointee.load(ordering: .relaxed) != 0 {
+                unsafe failures.pointee.store(0, ordering: .relaxed)
+            }
+        } else if attempt.outcome != .abandoned {
+            countFailure(at, attempt.outcome)
         }
         if attempt.outcome == .abandoned { add(at, BoardLayout.Cell.abandoned, 1) }
         if attempt.status >= 100 && attempt.status < 600 {
@@ -51,6 +61,17 @@ extension PoolView {
             if unsafe state.pointee.workers == 1 { unsafe loads[at].latency_ns = average }
         }
         tell(node, attempt)
+    }
+
+    /// As many in a row as the pool's rule says, and the node is ejected.
+    @inline(never)
+    private func countFailure(_ node: Int, _ outcome: AttemptResult.Outcome) {
+        guard let rule = place.spec.ejection else { return }
+        let failures = unsafe cells[node].failuresInRow.pointee.wrappingAdd(1, ordering: .relaxed)
+        guard failures.newValue >= UInt64(rule.failures) else { return }
+        let row = unsafe Int(cells[node].row)
+        unsafe place.board.eject(
+            row: row, of: place.pool, cause: outcome.cause, now: clock.pointee)
     }
 
     private func tell(_ node: UInt32, _ attempt: AttemptResult) {

@@ -20,13 +20,14 @@ extension PoolView {
     package func pick(_ facts: borrowing PickFacts) -> PickOutcome {
         unsafe state.pointee.reasonLength = 0
         unsafe state.pointee.sticks = false
+        unsafe state.pointee.wasDiverted = false
         unsafe state.pointee.sessionLength = 0
         guard unsafe pool.pointee.ready_count > 0 else { return .noneAlive }
         gatherIfDue()
         fillRequest(facts)
         let outcome = decide(facts)
         if unsafe state.pointee.present & Self.shadowBit != 0 { consultShadow(facts, outcome) }
-        return outcome
+        return isGuarded ? admit(outcome, facts) : outcome
     }
 
     private func decide(_ facts: borrowing PickFacts) -> PickOutcome {
@@ -183,7 +184,7 @@ extension PoolView {
         return best
     }
 
-    private static func contains(_ tried: Span<UInt32>, _ node: UInt32) -> Bool {
+    static func contains(_ tried: Span<UInt32>, _ node: UInt32) -> Bool {
         for index in tried.indices where tried[index] == node { return true }
         return false
     }

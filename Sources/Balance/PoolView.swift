@@ -63,6 +63,15 @@ package struct PoolView: ~Copyable {
         var others: UInt32 = 0
         /// The node's row on the board: the same for as long as it is configured.
         var row: UInt32
+        /// Requests that it may have at one time, on all workers; 0: no limit.
+        var limit: UInt64
+        /// All workers' words of the row: how many hold a place, and how many attempts failed in a row.
+        var places: UnsafeMutablePointer<Atomic<UInt64>>
+        var failuresInRow: UnsafeMutablePointer<Atomic<UInt64>>
+        /// When its slow start began; 0: never.
+        var returned: UInt64 = 0
+        /// What it has saved up for its next turn, while it starts slowly.
+        var credit: UInt64 = 0
     }
 
     /// What changes from call to call.
@@ -84,6 +93,12 @@ package struct PoolView: ~Copyable {
         var reasonLength = 0
         var sticks = false
         var sessionLength = 0
+        var wasDiverted = false
+        /// Any node has a limit.
+        var hasLimits = false
+        /// When the last slow start ends, and the first ejection does.
+        var slowUntil: UInt64 = 0
+        var ejectedUntil: UInt64 = .max
     }
 
     package let nodeCount: Int
@@ -186,8 +201,14 @@ package struct PoolView: ~Copyable {
             let row = place.pool.rows[node]
             let own = unsafe place.board.words.address(place.board.cellWord(row, place.worker))
             let first = unsafe place.board.words.address(place.board.cellWord(row, 0))
+            let shared = place.board.rowWord(row)
             unsafe (cells + node).initialize(
-                to: Cell(own: own, first: first, row: UInt32(row)))
+                to: Cell(
+                    own: own, first: first, row: UInt32(row),
+                    limit: UInt64(place.spec.nodes[node].maxInFlight),
+                    places: place.board.words.address(shared + BoardLayout.Row.places),
+                    failuresInRow: place.board.words.address(
+                        shared + BoardLayout.Row.failuresInRow)))
         }
         unsafe headers = .allocate(capacity: 1)
         unsafe headers.initialize(
@@ -208,6 +229,7 @@ package struct PoolView: ~Copyable {
                 cursor: UInt32(truncatingIfNeeded: place.worker), slotCount: 0,
                 workers: place.board.workers, number: UInt32(truncatingIfNeeded: place.pool.pool),
                 seenVersion: seenVersion))
+        noteReturns()
         let isWhole = seats.indices.allSatisfy {
             seats[$0] != nil || vacant.contains($0) || configured & 1 << UInt16($0) == 0
         }
@@ -321,12 +343,34 @@ package struct PoolView: ~Copyable {
 
     /// Takes over what the control thread published, and tells the strategies. Between two events;
     /// costs one load when nothing moved.
-    package func refresh(now: UInt64) {
+    /// True if other nodes may take requests now.
+    @discardableResult
+    package func refresh(now: UInt64) -> Bool {
+        if unsafe now >= state.pointee.ejectedUntil {
+            place.board.endEjections(of: place.pool, now: now)
+        }
         let version = place.board.version
-        guard unsafe version != state.pointee.seenVersion else { return }
+        guard unsafe version != state.pointee.seenVersion else { return false }
         unsafe state.pointee.seenVersion = version
         let changed = table.refresh(place.board)
+        noteReturns()
         if changed != 0 { tell(changed) }
+        return changed & TRIVET_CHANGED_STATE != 0
+    }
+
+    /// Takes over from the table what ends by itself with time.
+    private func noteReturns() {
+        unsafe state.pointee.ejectedUntil = table.ejectedUntil
+        unsafe state.pointee.hasLimits = false
+        unsafe state.pointee.slowUntil = 0
+        let slowStart = place.spec.slowStart
+        for node in 0..<nodeCount {
+            if unsafe cells[node].limit > 0 { unsafe state.pointee.hasLimits = true }
+            let returned = table.returned[node]
+            unsafe cells[node].returned = returned
+            guard slowStart > 0, returned > 0 else { continue }
+            unsafe state.pointee.slowUntil = max(state.pointee.slowUntil, returned &+ slowStart)
+        }
     }
 
     private func tell(_ changed: UInt32) {
@@ -393,6 +437,7 @@ package struct PoolView: ~Copyable {
             generation: old.state.pointee.generation &+ 1,
             seenVersion: state.pointee.seenVersion, rebuiltAt: old.state.pointee.rebuiltAt,
             fallbackPicks: old.state.pointee.fallbackPicks)
+        noteReturns()
         let isSamePool = old.place.pool === place.pool
         inheritLoads(old, isSamePool)
         var left: [StrategyInstance] = []

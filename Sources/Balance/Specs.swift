@@ -13,24 +13,28 @@ package struct NodeSpec: Sendable, Equatable {
     package var weight: UInt32
     /// 0 is preferred; higher tiers are backups.
     package var tier: UInt32
+    /// Requests at one time, on all workers; 0: no limit.
+    package var maxInFlight: UInt32
     /// Sorted by key.
     package var metadata: [(String, String)]
 
     package init(
         id: UInt64, name: String, address: String, weight: UInt32 = 1, tier: UInt32 = 0,
-        metadata: [(String, String)] = []
+        maxInFlight: UInt32 = 0, metadata: [(String, String)] = []
     ) {
         self.id = id
         self.name = name
         self.address = address
         self.weight = weight
         self.tier = tier
+        self.maxInFlight = maxInFlight
         self.metadata = metadata
     }
 
     package static func == (a: Self, b: Self) -> Bool {
         a.id == b.id && a.name == b.name && a.address == b.address && a.weight == b.weight
-            && a.tier == b.tier && a.metadata.elementsEqual(b.metadata) { $0 == $1 }
+            && a.tier == b.tier && a.maxInFlight == b.maxInFlight
+            && a.metadata.elementsEqual(b.metadata) { $0 == $1 }
     }
 }
 
@@ -44,15 +48,22 @@ package struct PoolSpec: Sendable, Equatable {
     package var fall: Int
     /// Nodes without a check are up; with one they are down until the first verdict.
     package var hasCheck: Bool
+    /// Nil: failures of requests have no say in where the next ones go.
+    package var ejection: EjectionRule?
+    /// Nanoseconds that a node which comes back takes to get its whole share; 0: it has it at once.
+    package var slowStart: UInt64
 
     package init(
-        name: String, nodes: [NodeSpec], rise: Int = 2, fall: Int = 3, hasCheck: Bool = false
+        name: String, nodes: [NodeSpec], rise: Int = 2, fall: Int = 3, hasCheck: Bool = false,
+        ejection: EjectionRule? = nil, slowStart: UInt64 = 0
     ) {
         self.name = name
         self.nodes = nodes
         self.rise = rise
         self.fall = fall
         self.hasCheck = hasCheck
+        self.ejection = ejection
+        self.slowStart = slowStart
     }
 
     /// What strategies hash with: equal on every worker and after every restart.

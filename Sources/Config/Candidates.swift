@@ -110,7 +110,7 @@ extension Reader {
     // MARK: Shares
 
     /// "5%", in millionths.
-    private mutating func percent(
+    mutating func percent(
         _ fields: Fields, _ key: String, _ range: ClosedRange<Int>
     ) -> Int? {
         guard let node = fields[key] else { return nil }

@@ -123,6 +123,22 @@ package struct Pool: Sendable {
         package var tunnel: Nanoseconds?
     }
 
+    /// What the failures of a node's requests lead to.
+    package struct Ejection: Equatable, Sendable {
+        /// In a row, on all workers together.
+        package var failures = 5
+        /// How long a node gets no requests the first time.
+        package var time: Nanoseconds = 10_000_000_000
+        /// And at most, however often it fails again.
+        package var maxTime: Nanoseconds = 300_000_000_000
+    }
+
+    /// Requests that wait while every node has as many as it may have.
+    package struct Queue: Equatable, Sendable {
+        package var length = 1000
+        package var timeout: Nanoseconds = 5_000_000_000
+    }
+
     package enum Reuse: Sendable {
         /// Requests with a body or a method that is not idempotent go out on new connections.
         case fresh
@@ -142,6 +158,15 @@ package struct Pool: Sendable {
     package var nodes: [Node] = []
     /// Further nodes that a request may be tried on.
     package var retries = 2
+    /// Requests that nodes get again, in millionths of all requests.
+    package var retryBudget = 200_000
+    /// Nil: failures of requests have no say in where the next ones go.
+    package var ejection: Ejection? = Ejection()
+    /// How long a node that comes back takes to get its whole share; nil: it has it at once.
+    package var slowStart: Nanoseconds?
+    /// Of each node that says nothing else; nil: no limit.
+    package var maxInFlight: Int?
+    package var queue = Queue()
     package var reuse = Reuse.fresh
     /// Nil: no strategy can have a client keep anything.
     package var session: Session?
@@ -225,6 +250,8 @@ package struct Node: Sendable {
     package var weight = 1
     /// 0 is preferred; higher tiers are backups.
     package var tier = 0
+    /// Nil: as the pool says.
+    package var maxInFlight: Int?
     /// Sorted by key.
     package var metadata: [(String, String)] = []
     /// Of the pool's and the node's name: the same after a restart, on every machine.

@@ -36,10 +36,10 @@ extension Reader {
             let fields = object(
                 member.value, what,
                 keys: [
-                    "strategy", "health", "timeouts", "nodes", "retries", "reuse", "session",
-                    "hash", "shadow",
+                    "strategy", "health", "timeouts", "nodes", "retries", "retry_budget", "reuse",
+                    "session", "hash", "shadow", "ejection", "slow_start", "max_in_flight", "queue",
                 ],
-                later: ["tls", "max_in_flight", "health_of", "profile", "protocol"])
+                later: ["tls", "health_of", "profile", "protocol"])
         else { return pool }
         if let node = fields["strategy"] {
             let choices = strategies(node, what)
@@ -50,6 +50,7 @@ extension Reader {
         if let node = fields["timeouts"] { pool.timeouts = poolTimeouts(node, what) }
         // An exchange remembers eight nodes that it has tried.
         pool.retries = integer(fields, "retries", 0...7) ?? pool.retries
+        faults(fields, of: &pool, what)
         pool.reuse = choice(fields, "reuse", [("fresh", .fresh), ("always", .always)]) ?? .fresh
         pool.session = fields["session"].flatMap { session($0, what) }
         pool.hashKey = fields["hash"].flatMap { hashKey($0, what) }
@@ -163,8 +164,9 @@ extension Reader {
         let what = label("the node", node) + " of " + owner
         guard
             let fields = object(
-                node, what, keys: ["name", "address", "weight", "tier", "metadata"],
-                later: ["health_of", "tls", "max_in_flight"])
+                node, what,
+                keys: ["name", "address", "weight", "tier", "metadata", "max_in_flight"],
+                later: ["health_of", "tls"])
         else { return nil }
         let written = required(fields, "name")
         let text = written.flatMap { self.text($0, "the name of \(what)") }
@@ -174,11 +176,13 @@ extension Reader {
         }
         let weight = integer(fields, "weight", 0...65_535)
         let tier = integer(fields, "tier", 0...255)
+        let maxInFlight = integer(fields, "max_in_flight", Pool.inFlightRange)
         let metadata = fields["metadata"].map { self.metadata($0, what) }
         guard let text, named, let address else { return nil }
         return Node(
             name: text, place: written?.place ?? node.place, address: address, weight: weight ?? 1,
-            tier: tier ?? 0, metadata: metadata ?? [], id: Node.id(pool: pool, node: text))
+            tier: tier ?? 0, maxInFlight: maxInFlight, metadata: metadata ?? [],
+            id: Node.id(pool: pool, node: text))
     }
 
     /// Texts, numbers and booleans, by name, within what plugins are told (32 pairs of 256 bytes).

@@ -43,6 +43,10 @@ package enum CannedResponse {
                 out.write(decimal: length), out.write("\r\n")
             else { return false }
         }
+        // Section 10.2.3: what keeps us from serving passes soon, or is looked at again soon.
+        if status == 503 {
+            guard out.write("Retry-After: 1\r\n") else { return false }
+        }
         if close {
             guard out.write("Connection: close\r\n") else { return false }
         }

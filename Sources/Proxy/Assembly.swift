@@ -15,10 +15,16 @@ package func poolSpecs(of configuration: Configuration) -> [PoolSpec] {
             nodes: pool.nodes.map { node in
                 NodeSpec(
                     id: node.id, name: node.name, address: node.address.description,
-                    weight: UInt32(node.weight), tier: UInt32(node.tier), metadata: node.metadata)
+                    weight: UInt32(node.weight), tier: UInt32(node.tier),
+                    maxInFlight: UInt32(node.maxInFlight ?? pool.maxInFlight ?? 0),
+                    metadata: node.metadata)
             },
             rise: pool.health?.rise ?? 1, fall: pool.health?.fall ?? 1,
-            hasCheck: pool.health != nil)
+            hasCheck: pool.health != nil,
+            ejection: pool.ejection.map {
+                EjectionRule(
+                    failures: UInt32($0.failures), time: $0.time, maxTime: $0.maxTime)
+            }, slowStart: pool.slowStart ?? 0)
     }
 }
 
@@ -51,6 +57,7 @@ struct Assembly {
         var shadow: ShadowWatch?
         var check: CheckInstance?
         var checkOptions = ""
+        var traffic = PoolTraffic.none
     }
 
     struct ListenerState {
@@ -134,7 +141,8 @@ extension Assembly {
                         canaries: pool.strategies.map {
                             PoolView.name($0.canary?.choice.name ?? $0.name, slot: 4)
                         }),
-                    affinity: Affinity(pool, spare: shared.sessionSecret)))
+                    affinity: Affinity(pool, spare: shared.sessionSecret),
+                    traffic: state.traffic))
         }
         let places = Set(rows.map(\.pool))
         let gone = pools.values.map(\.rows.pool).filter { !places.contains($0) }
@@ -171,6 +179,8 @@ extension Assembly {
         _ shared: WorkerShared, _ checkClock: WorkerClock
     ) throws(Refusal) -> (PoolState, ProbedPool) {
         var state = PoolState(rows: rows)
+        state.traffic = before?.traffic ?? PoolTraffic(queueLimit: pool.queue.length)
+        state.traffic.queue.limit(to: pool.queue.length)
         for (slot, choice) in pool.strategies.enumerated() {
             state.slots[slot] = try choose(choice, of: pool.name, catalogue)
         }
@@ -308,6 +318,7 @@ extension PoolSettings {
         self.init(
             connectTimeout: pool.timeouts.connect, responseTimeout: pool.timeouts.response,
             idleTimeout: pool.timeouts.idle, tunnelTimeout: pool.timeouts.tunnel ?? 0,
-            retries: UInt32(pool.retries), reusesAlways: pool.reuse == .always)
+            retries: UInt32(pool.retries), retryShare: UInt64(pool.retryBudget),
+            queueTimeout: pool.queue.timeout, reusesAlways: pool.reuse == .always)
     }
 }

@@ -8,6 +8,8 @@ import HTTP
 /// Owned by the worker of its client.
 struct Exchange: ~Copyable {
     enum Phase: UInt8 {
+        /// Every node has as many requests as it may have: in the pool's queue.
+        case waiting
         case connecting
         case running
         /// The node has accepted a WebSocket: bytes go both ways until both ends are done.
@@ -55,6 +57,14 @@ struct Exchange: ~Copyable {
     var generation: UInt32 = 0
     /// Whether `began` was said of the node without `ended` yet.
     var isCounted = false
+    /// It has a place at a node with a limit.
+    var holdsPlace = false
+    /// Its seat in the pool's queue; negative: it is not there.
+    var seat = -1
+    /// Called from there, or announced to it: the queue waits for an answer.
+    var isCalled = false
+    /// When it first found no place, monotonic nanoseconds; 0: it never had to wait.
+    var waitingSince: UInt64 = 0
     /// The address of the node that is being tried.
     var addressIndex = 0
     /// A connection that had been idle was lost under this request once.

@@ -15,6 +15,10 @@ struct PoolSettings: Sendable {
     var idleTimeout: UInt64
     var tunnelTimeout: UInt64
     var retries: UInt32
+    /// Requests that nodes may get again, in millionths of all.
+    var retryShare: UInt64 = 200_000
+    /// How long a request waits for a place, nanoseconds.
+    var queueTimeout: UInt64 = 5_000_000_000
     var reusesAlways: Bool
 }
 
@@ -38,6 +42,7 @@ struct PoolPlan: Sendable {
     var settings: PoolSettings
     var names: PoolNames
     var affinity: Affinity
+    var traffic = PoolTraffic.none
 }
 
 /// What one listener serves, on every worker. Its number is the same for as long as its address is
@@ -139,6 +144,8 @@ enum Delivery: Sendable {
     case generation(Generation)
     /// A new instance for a strategy of a pool, if `old` still serves there.
     case instance(StrategyInstance, place: Int, slot: Int, old: StrategyInstance)
+    /// An exchange that waited in this queue may have a place.
+    case place(PoolQueue, exchange: UInt64)
 }
 
 /// Where the loader leaves things for one worker.

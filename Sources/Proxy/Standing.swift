@@ -18,6 +18,7 @@ struct LoadedLibrary: Sendable {
 struct Standing: Sendable {
     struct Pool: Sendable {
         var rows: PoolRows
+        var traffic: PoolTraffic
         /// But for what is counted.
         var status: PoolStatus
     }
@@ -62,7 +63,9 @@ struct Standing: Sendable {
         since = now
         serving = Set(catalogue.libraries.map(\.copy))
         pools = zip(configuration.pools, next.rows).map { pool, rows in
-            Pool(rows: rows, status: Self.status(of: pool, catalogue))
+            Pool(
+                rows: rows, traffic: next.assembly.pools[pool.name]?.traffic ?? .none,
+                status: Self.status(of: pool, catalogue))
         }
         listeners = zip(configuration.listeners, sockets).compactMap { listener, sockets in
             let place = next.assembly.listeners.first { state in
@@ -133,6 +136,7 @@ struct Standing: Sendable {
         status.pluginRefusals = refusals
         status.pools = pools.map { pool in
             var status = pool.status
+            status.traffic = pool.traffic.status
             status.nodes = board.snapshot(of: pool.rows)
             status.fallbackPicks = metrics.fallbackPicks(pool: status.name)
             return status

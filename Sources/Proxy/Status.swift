@@ -115,8 +115,25 @@ package struct SessionStatus: Sendable {
     }
 }
 
+/// What became of a pool's requests beside the plain way, since the pool was configured.
+package struct TrafficStatus: Sendable {
+    /// In the queue at this moment.
+    package var waiting = 0
+    /// That had to wait, or would have had to.
+    package var queued: UInt64 = 0
+    /// That the queue had no room for, and whose time in it was over.
+    package var queueRefusals: UInt64 = 0
+    package var queueTimeouts: UInt64 = 0
+    /// That went to another node since one had failed, and that might have but for the budget.
+    package var retries: UInt64 = 0
+    package var deniedRetries: UInt64 = 0
+
+    package init() {}
+}
+
 package struct PoolStatus: Sendable {
     package var name: String
+    package var traffic = TrafficStatus()
     package var strategies: [PluginInUse] = []
     package var check: CheckStatus?
     package var session: SessionStatus?

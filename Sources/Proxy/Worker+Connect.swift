@@ -76,7 +76,7 @@ extension Worker {
         let exchange = exchanges.at(index)
         settle(index, timedOut ? .timedOut : .connectFailed)
         exchange.it.nodeFailed()
-        if exchange.it.attempt <= settings[Int(exchange.it.pool)].retries {
+        if mayRetry(exchange, wasSent: false) {
             exchange.it.metStaleConnection = false
             pickAndConnect(index, headIsParsed: false)
         } else if timedOut {

@@ -9,7 +9,13 @@ extension Worker {
     /// Moves what can be moved. The exchange may be over after it.
     mutating func drive(_ index: UInt32) {
         let exchange = exchanges.at(index)
-        guard exchange.it.phase != .connecting else { return }
+        if exchange.it.phase == .connecting { return }
+        if exchange.it.phase == .waiting {
+            if exchange.it.isCalled || exchange.it.isOrphan {
+                pickAndConnect(index, headIsParsed: false)
+            }
+            return
+        }
         let before = exchange.it.up.moved &+ exchange.it.down.moved
         if exchange.it.phase == .tunnel {
             driveTunnel(index)

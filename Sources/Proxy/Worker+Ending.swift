@@ -73,8 +73,13 @@ extension Worker {
             firstByteNs: exchange.it.firstByteAt > 0
                 ? exchange.it.firstByteAt &- exchange.it.pickedAt : 0,
             totalNs: now &- exchange.it.pickedAt, bytesSent: exchange.it.up.moved,
-            bytesReceived: exchange.it.down.moved, attempt: exchange.it.attempt)
+            bytesReceived: exchange.it.down.moved, attempt: exchange.it.attempt,
+            holdsPlace: exchange.it.holdsPlace)
         pools[UInt32(exchange.it.pool)].ended(exchange.it.node, result)
+        if exchange.it.holdsPlace {
+            exchange.it.holdsPlace = false
+            callWaiter(Int(exchange.it.pool))
+        }
     }
 
     /// The node has gone before its answer. Sent again where that is safe (RFC 9110 section 9.2.2).
@@ -98,9 +103,7 @@ extension Worker {
         }
         settle(index, .broken)
         exchange.it.nodeFailed()
-        if mayGoAgain
-            && exchange.it.attempt <= settings[Int(exchange.it.pool)].retries
-        {
+        if mayGoAgain && mayRetry(exchange, wasSent: true) {
             exchange.it.metStaleConnection = false
             pickAndConnect(index, headIsParsed: false)
         } else {
@@ -172,6 +175,7 @@ extension Worker {
 
     /// Gives back what an exchange holds, writes its line in the log, and ends it.
     private mutating func release(_ index: UInt32) {
+        leaveQueue(index)
         var exchange = exchanges.remove(index)
         if exchange.note != .max {
             let pool = names[Int(exchange.pool)]
@@ -272,6 +276,9 @@ extension Worker {
     private mutating func exchangeTimedOut(_ index: UInt32) {
         let exchange = exchanges.at(index)
         switch exchange.it.phase {
+        case .waiting:
+            traffics[Int(exchange.it.pool)].queue.noteExpired()
+            fail(index, 503, "no node had a place for this request in time")
         case .connecting:
             connectFailed(index, timedOut: true)
         case .tunnel:

@@ -24,6 +24,8 @@ extension Worker {
                 } else {
                     shared.inbox.put(.returned([fresh]))
                 }
+            case .place(let queue, let exchange):
+                called(Handle(packed: exchange), from: queue)
             }
         }
     }
@@ -55,6 +57,7 @@ extension Worker {
         for plan in generation.pools {
             settings[plan.rows.pool] = plan.settings
             names[plan.rows.pool] = plan.names
+            traffics[plan.rows.pool] = plan.traffic
             affinities[UInt32(plan.rows.pool)] = plan.affinity
             for (node, row) in plan.rows.rows.enumerated() {
                 nodeNames[row] = plan.rows.spec.nodes[node].name
@@ -62,6 +65,8 @@ extension Worker {
         }
         addresses.refresh(shared.addresses)
         listen(generation, part)
+        // Limits may be others now, and there may be other nodes.
+        for plan in generation.pools { callWaiters(UInt32(plan.rows.pool)) }
         if !left.isEmpty { shared.inbox.put(.returned(left)) }
     }
 
@@ -72,6 +77,8 @@ extension Worker {
             _ = affinities.insert(.none)
             settings.append(.none)
             names.append(PoolNames(pool: "", strategies: []))
+            traffics.append(.none)
+            budgets.append(RetryBudget())
         }
         let least = (rows.max() ?? -1) + 1
         while idle.count < least {
@@ -109,6 +116,7 @@ extension Worker {
             exchange.it.row = .max
             exchange.it.node = .max
             exchange.it.isCounted = false
+            exchange.it.holdsPlace = false
         }
     }
 
@@ -119,8 +127,17 @@ extension Worker {
         pools[UInt32(place)] = emptyView()
         affinities[UInt32(place)] = .none
         for i in 0..<UInt32(exchanges.capacity) where exchanges.isLive(index: i) {
-            if exchanges[i].pool == UInt16(place) { exchanges[i].isOrphan = true }
+            let exchange = exchanges.at(i)
+            guard exchange.it.pool == UInt16(place) else { continue }
+            exchange.it.isOrphan = true
+            guard exchange.it.phase == .waiting else { continue }
+            // Its queue is gone with the pool.
+            exchange.it.seat = -1
+            exchange.it.isCalled = false
+            enqueue(client: exchange.it.client)
         }
+        traffics[place] = .none
+        budgets[place] = RetryBudget()
         return left
     }
 

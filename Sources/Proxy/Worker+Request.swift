@@ -81,6 +81,7 @@ extension Worker {
                 method: bytes.extracting(head.it.methodRange.indices),
                 target: bytes.extracting(head.it.target.indices))
         }
+        budgets[pool].noteRequest(now: now)
         pickAndConnect(made.index, headIsParsed: true)
     }
 
@@ -105,12 +106,24 @@ extension Worker {
         }
         if !headIsParsed { parseAgain(client) }
         let view = pools.at(UInt32(exchange.it.pool))
-        let outcome = ask(view, exchange, client)
+        if view.it.hasLimits && overtakes(exchange) {
+            wait(index)
+            return
+        }
+        var outcome = ask(view, exchange, client)
+        if outcome == .full && announce(exchange) { outcome = ask(view, exchange, client) }
         exchange.it.pickedAt = now
+        if outcome == .full {
+            wait(index)
+            return
+        }
+        if exchange.it.isCalled { answerCall(exchange) }
         switch outcome {
         case .node(let node, let token, let strategy):
             if exchange.it.hasTried(node) {
                 // No other node is left to try.
+                view.it.givePlaceBack(node)
+                if view.it.hasLimits { callWaiter(Int(exchange.it.pool)) }
                 fail(index, 502, "the node could not be reached")
                 return
             }
@@ -121,6 +134,7 @@ extension Worker {
             exchange.it.generation = view.it.generation
             exchange.it.addressIndex = 0
             exchange.it.isCounted = true
+            exchange.it.holdsPlace = view.it.hasLimit(node)
             exchange.it.picks += 1
             view.it.began(node)
             if exchange.it.note != .max {
@@ -131,6 +145,8 @@ extension Worker {
             fail(index, 503, "the pool's strategy let no node take this request")
         case .noneAlive:
             fail(index, 503, "no node of the pool is up")
+        case .full:
+            break  // It waits.
         }
     }
 

@@ -47,6 +47,8 @@ extension Worker {
         let given = view.it.lastSession
         note.sticks = view.it.lastPickSticks
         note.carries = !given.isEmpty
+        // Served elsewhere this once, since its node is full: it stays that node's.
+        if view.it.lastPickWasDiverted, opened?.content.node != nil { note.sticks = false }
         var carried = Carried()
         if let opened {
             if let node = opened.content.node {

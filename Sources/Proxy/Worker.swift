@@ -31,6 +31,8 @@ struct Worker: ~Copyable {
     /// By the pools' places on the board, as `pools` is.
     var settings: [PoolSettings] = []
     var names: [PoolNames] = []
+    var traffics: [PoolTraffic] = []
+    var budgets: [RetryBudget] = []
     /// Likewise.
     var affinities = Slab<Affinity>(chunk: 8)
     /// What clients are to carry, of exchanges whose answer has not ended yet.
@@ -144,7 +146,7 @@ struct Worker: ~Copyable {
     private mutating func refresh() {
         if !shared.mailboxes[index].isEmpty { takeDeliveries() }
         for pool in 0..<UInt32(settings.count) {
-            pools[pool].refresh(now: now)
+            if pools[pool].refresh(now: now) { callWaiters(pool) }
             let stale = pools[pool].takeStale(now: now)
             if stale != 0 { askAnew(pool, stale) }
         }

@@ -233,6 +233,11 @@ final class TestView {
     var fallbackPicks: UInt64 { view.fallbackPicks }
     func badAnswers(_ slot: Int) -> UInt64 { view.badAnswers(slot) }
     func refresh(now: UInt64) { view.refresh(now: now) }
+    var freePlaces: Int { view.freePlaces }
+    var hasLimits: Bool { view.hasLimits }
+    var lastPickWasDiverted: Bool { view.lastPickWasDiverted }
+    func hasLimit(_ node: UInt32) -> Bool { view.hasLimit(node) }
+    func givePlaceBack(_ node: UInt32) { view.givePlaceBack(node) }
     func began(_ node: UInt32) { view.began(node) }
     func ended(_ node: UInt32, _ attempt: AttemptResult) { view.ended(node, attempt) }
 

@@ -21,6 +21,25 @@ import Testing
         #expect(shown == expected)
     }
 
+    @Test func `what happens when nodes fail has good defaults, and is read where it is written`()
+        throws
+    {
+        let plain = try onlyPool(withPoolKeys("strategy: 'random'"))
+        #expect(plain.retries == 2 && plain.retryBudget == 200_000)
+        #expect(plain.ejection == Pool.Ejection() && plain.slowStart == nil)
+        #expect(plain.maxInFlight == nil && plain.queue == Pool.Queue())
+        let pool = try onlyPool(
+            withPoolKeys(
+                "retry_budget: '5%', ejection: { failures: 3, time: '10m' }, slow_start: '1m', "
+                    + "max_in_flight: 7, queue: { length: 0, timeout: '2s' }"))
+        #expect(pool.retryBudget == 50_000 && pool.slowStart == 60_000_000_000)
+        #expect(pool.ejection?.failures == 3 && pool.ejection?.maxTime == 600_000_000_000)
+        #expect(pool.maxInFlight == 7)
+        #expect(pool.queue == Pool.Queue(length: 0, timeout: 2_000_000_000))
+        let off = try onlyPool(withPoolKeys("ejection: 'off', slow_start: 'off'"))
+        #expect(off.ejection == nil && off.slowStart == nil)
+    }
+
     @Test func `places of names and options are kept for the plugins to point at`() throws {
         let pool = try onlyPool(
             withPoolKeys(
@@ -70,12 +89,28 @@ import Testing
             #"t:2:29: "health_of" in the health of the pool "p" is not supported by this version"#
         ),
         (
-            "max_in_flight: 7",
-            #"t:2:5: "max_in_flight" in the pool "p" is not supported by this version"#
+            "max_in_flight: 0",
+            #"t:2:20: "max_in_flight" in the pool "p" is 0; expected a whole number from 1 to 1000000"#
+        ),
+        (
+            "ejection: { failures: 3, time: '1m', max_time: '10s' }",
+            #"t:2:52: "max_time" in the ejection of the pool "p" is shorter than "time"; expected at least as long"#
+        ),
+        (
+            "ejection: 5",
+            #"t:2:15: the ejection of the pool "p" is a number; expected an object, or "off""#
+        ),
+        (
+            "queue: { lenght: 5 }",
+            #"t:2:14: unknown key "lenght" in the queue of the pool "p"; did you mean "length"? known: length, timeout"#
+        ),
+        (
+            "retry_budget: 0.2",
+            #"t:2:19: "retry_budget" in the pool "p" has no unit; expected a share such as "0.2%", in quotes"#
         ),
         (
             "retires: 1",
-            #"t:2:5: unknown key "retires" in the pool "p"; did you mean "retries"? known: strategy, health, timeouts, nodes, retries, reuse, session, hash, shadow"#
+            #"t:2:5: unknown key "retires" in the pool "p"; did you mean "retries"? known: strategy, health, timeouts, nodes, retries, retry_budget, reuse, session, hash, shadow, ejection, slow_start, max_in_flight, queue"#
         ),
         (
             "reuse: 'allways'",
