@@ -24,6 +24,11 @@ extension Worker {
                 let outcome = head.it.parse(client.it.link.input.bytes, seen: client.it.seen)
                 switch outcome {
                 case .complete(let length):
+                    // What came before a reset can still be read, but nobody is there for an answer.
+                    if client.it.link.isBroken {
+                        close(client: index)
+                        return
+                    }
                     client.it.seen = 0
                     begin(index, headLength: length)
                     return
