@@ -1,3 +1,5 @@
+// How many requests go out again while nodes fail.
+
 import Testing
 
 @testable import Proxy

@@ -70,7 +70,7 @@ struct CanaryScenarioTests {
                 configuration: """
                     { workers: 2, pid_file: "trivet.pid", access_log: "log.json", plugins: ["."],
                       listeners: [{ name: "web", address: "127.0.0.1:0", pool: "p" }],
-                      pools: { p: {
+                      pools: { p: { ejection: "off",
                         strategy: { name: "nearly-all",
                           canary: { build: "libnearly-next.so", share: "\(share)" } },
                         shadow: "two-choices",
