@@ -43,6 +43,10 @@ package enum CannedResponse {
                 out.write(decimal: length), out.write("\r\n")
             else { return false }
         }
+        // What is short is likely to be there again in a moment (RFC 9110 section 10.2.3).
+        if status == 429 || status == 503 {
+            guard out.write("Retry-After: 1\r\n") else { return false }
+        }
         if close {
             guard out.write("Connection: close\r\n") else { return false }
         }
