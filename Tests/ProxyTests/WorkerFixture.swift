@@ -95,7 +95,8 @@ import Synchronization
             // Two buffers are the worker's own.
             started.left.store(
                 worker.clients.count + worker.exchanges.count + worker.upstreams.count
-                    + worker.carrieds.count + worker.kit.buffers.lent - 2 + worker.kit.pipes.lent,
+                    + worker.carrieds.count + worker.kit.buffers.lent - 2 + worker.kit.pipes.lent
+                    + shared.room.count + connections.open,
                 ordering: .releasing)
         }
     }

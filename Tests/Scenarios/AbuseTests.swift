@@ -97,6 +97,10 @@ struct AbuseTests {
         try cluster.trivet.process.waitForLine(containing: "connections to nodes cannot be made")
         #expect(lines("no connections are taken until", of: cluster) == 1)
         #expect(lines("connections to nodes cannot be made", of: cluster) == 1)
+        // A reload is refused then, and the next one is not.
+        let end = cluster.logEnd
+        cluster.trivet.process.signal(SIGHUP)
+        try cluster.trivet.process.waitForLine(containing: "reload refused", from: end)
         try limit(balancer, to: 10_000)
         for client in waiting { #expect(try client.response().status == 200) }
         #expect(
@@ -104,6 +108,9 @@ struct AbuseTests {
         #expect(
             try metric(#"trivet_node_state{pool="octopus",node="node1",state="up"}"#, on: admin)
                 == 1)
+        cluster.trivet.process.signal(SIGHUP)
+        try cluster.trivet.process.waitForLine(containing: "reloaded: ", from: end)
+        #expect(try cluster.balancer().pid == balancer.pid)
     }
 
     @Test(

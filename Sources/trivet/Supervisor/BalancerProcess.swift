@@ -241,6 +241,9 @@ extension Assignment {
         _ descriptors: [Int32]
     ) throws(Failure) -> (Configuration, bytes: [UInt8]) {
         let sockets = workers * listeners.count { $0.isNew }
+        guard !descriptors.isEmpty else {
+            throw .system("the balancer has too few descriptors left to be given what it needs")
+        }
         guard descriptors.count == fixedDescriptors + sockets,
             let bytes = Descriptor(descriptors[0]).contents()
         else { throw .system("the balancer was not given what it needs") }
