@@ -132,7 +132,7 @@ let package = Package(
             "ProxyTests",
             uses: [
                 "Proxy", "Net", "HTTP", "Balance", "Config", "Base", "CLinux", "CTrivet",
-                "CAllocations",
+                "CAllocations", "TestKit",
             ]),
         tests(
             "AdminTests",

@@ -21,6 +21,8 @@ struct AdminLoop: ~Copyable {
     private let timeouts: AdminTimeouts
     private var head: RequestHead
     private var listener: (fd: Int32, token: UInt64)?
+    /// Only this machine may ask.
+    private var isPrivate = true
     /// Descriptors are used up: the listener rests until then.
     private var restsUntil: Nanoseconds?
     private var connections: [UInt64: AdminConnection] = [:]
@@ -92,7 +94,8 @@ struct AdminLoop: ~Copyable {
                 poller.remove(listener.fd)
                 IO.close(listener.fd)
             }
-            listener = socket.map { ($0, token()) }
+            listener = socket.map { ($0.fd, token()) }
+            isPrivate = socket?.isPrivate ?? true
             restsUntil = nil
             watch()
         }
@@ -189,8 +192,34 @@ struct AdminLoop: ~Copyable {
             let path = String(decoding: bytes[head.path.indices], as: UTF8.self)
             // A body is not read, so nothing can follow it.
             let closes = !head.keepAlive || head.framing.hasBody
+            guard !isPrivate || isOwnName(bytes.span.extracting(head.authority.indices)) else {
+                return AdminConnection.Request(
+                    length: length,
+                    answer: Answer.sentence(
+                        421, "this is asked for by its IP address, or as localhost", closes: true,
+                        headOnly: head.method == .head), closes: true)
+            }
             return answer(path, length: length, closes: closes)
         }
+    }
+
+    /// A page in somebody's browser can have a name of its own lead here (DNS rebinding), and would read
+    /// what it may not see. It cannot have the browser name an address instead.
+    private func isOwnName(_ authority: Span<UInt8>) -> Bool {
+        // An HTTP/1.0 client names nobody, and is no browser.
+        if authority.isEmpty { return true }
+        let text = [UInt8](capacity: authority.count) { out in
+            for i in 0..<authority.count { out.append(authority[i]) }
+        }
+        var host = String(decoding: text, as: UTF8.self).lowercased()[...]
+        if host.hasPrefix("["), let end = host.firstIndex(of: "]") {
+            host = host[host.index(after: host.startIndex)..<end]
+        } else if let colon = host.lastIndex(of: ":") {
+            host = host[..<colon]
+        }
+        if host.hasSuffix(".") { host = host.dropLast() }
+        return IPAddress(String(host)) != nil || host == "localhost"
+            || host.hasSuffix(".localhost")
     }
 
     private mutating func answer(

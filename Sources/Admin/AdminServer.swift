@@ -26,7 +26,13 @@ package final class AdminServer: Sendable {
 
     /// Takes connections of this listening socket (non-blocking), which is its own from here on, and
     /// of the one before no more; nil: of none.
-    package func listen(on socket: Int32?) { mailbox.put(socket: socket) }
+    ///
+    /// - Parameter isPrivate: only this machine may ask, and not by a name that somebody else has given
+    ///   it; nil: where the address is a loopback one.
+    package func listen(on socket: Int32?, isPrivate: Bool? = nil) {
+        let isLoopback = socket.flatMap { Socket.localAddress($0)?.ip?.isLoopback } ?? true
+        mailbox.put(socket: socket.map { AdminSocket(fd: $0, isPrivate: isPrivate ?? isLoopback) })
+    }
 
     /// Ends it, and waits for that. Once.
     package func stop() {
@@ -42,11 +48,17 @@ package final class AdminServer: Sendable {
     }
 }
 
+/// Where the thread is to listen.
+struct AdminSocket: Sendable {
+    let fd: Int32
+    let isPrivate: Bool
+}
+
 /// What the owner leaves for the thread.
 final class AdminMailbox: Sendable {
     struct Orders: Sendable {
         /// Nil: as it is.
-        var socket: Int32??
+        var socket: AdminSocket??
         var isOver = false
     }
 
@@ -57,10 +69,10 @@ final class AdminMailbox: Sendable {
 
     deinit { wakeup.close() }
 
-    func put(socket: Int32?) {
+    func put(socket: AdminSocket?) {
         orders.withLock { orders in
             // Two in one turn: the first was never taken up.
-            if case .some(.some(let earlier)) = orders.socket { IO.close(earlier) }
+            if case .some(.some(let earlier)) = orders.socket { IO.close(earlier.fd) }
             orders.socket = .some(socket)
         }
         wakeup.signal()

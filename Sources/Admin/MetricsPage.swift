@@ -299,6 +299,22 @@ enum MetricsPage {
             listeners.compactMap { listener in
                 listener.connectionLimit.map { ([("listener", listener.name)], .whole(UInt64($0))) }
             })
+        out.family(
+            "trivet_listener_max_connections_per_client", .gauge,
+            "How many one client may have, where that is set.",
+            listeners.compactMap { listener in
+                listener.connectionLimitPerClient.map {
+                    ([("listener", listener.name)], .whole(UInt64($0)))
+                }
+            })
+        out.family(
+            "trivet_listener_refused_connections_total", .counter,
+            "Connections that were refused, by the limit that was reached.",
+            listeners.flatMap { listener in
+                [("listener", listener.refusedFull), ("client", listener.refusedCrowded)].map {
+                    ([("listener", listener.name), ("limit", $0)], .whole($1))
+                }
+            })
     }
 
     // MARK: What plugins count themselves

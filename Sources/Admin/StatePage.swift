@@ -246,5 +246,11 @@ enum StatePage {
         }
         json.member("connections", UInt64(max(0, listener.connections)))
         json.member("max_connections", listener.connectionLimit.map(Double.init))
+        json.member(
+            "max_connections_per_client", listener.connectionLimitPerClient.map(Double.init))
+        json.member("refused_connections") {
+            $0.member("listener", listener.refusedFull)
+            $0.member("client", listener.refusedCrowded)
+        }
     }
 }

@@ -99,6 +99,9 @@ package struct Listener: Sendable {
     package var limits = Limits()
     /// Open client connections; nil: no limit of its own.
     package var maxConnections: Int?
+    /// Of these, those of one client: an IPv4 address or an IPv6 /64. Nil: no limit. Those of
+    /// `trustedProxies` do not count.
+    package var maxConnectionsPerClient: Int?
 }
 
 package struct Route: Sendable {

@@ -36,7 +36,7 @@ extension Reader {
                 node, what,
                 keys: [
                     "name", "address", "pool", "routes", "protocol", "trusted_proxies", "timeouts",
-                    "limits", "max_connections",
+                    "limits", "max_connections", "max_connections_per_client",
                 ],
                 later: ["tls", "session", "profile"])
         else { return nil }
@@ -63,6 +63,8 @@ extension Reader {
         listener.timeouts = timeouts(fields)
         listener.limits = limits(fields)
         listener.maxConnections = integer(fields, "max_connections", 1...10_000_000)
+        listener.maxConnectionsPerClient = integer(
+            fields, "max_connections_per_client", 1...10_000_000)
         return address == nil ? nil : listener
     }
 

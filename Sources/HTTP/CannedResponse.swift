@@ -43,8 +43,8 @@ package enum CannedResponse {
                 out.write(decimal: length), out.write("\r\n")
             else { return false }
         }
-        // Section 10.2.3: what keeps us from serving passes soon, or is looked at again soon.
-        if status == 503 {
+        // What is short is likely to be there again in a moment (RFC 9110 section 10.2.3).
+        if status == 429 || status == 503 {
             guard out.write("Retry-After: 1\r\n") else { return false }
         }
         if close {

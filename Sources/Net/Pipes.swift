@@ -20,6 +20,8 @@ package struct PipePool: ~Copyable {
     private var free: [Pipe] = []
     /// Pipes on loan.
     package private(set) var lent = 0
+    /// How many may be: they are descriptors, and others need those too.
+    package var most = Int.max
     /// What one splice moves at most: the pipe's size. The kernel's default of 64 KiB costs a pair of
     /// calls for each; larger pipes cost no memory while they are empty, but a user who is not root
     /// may hold only so many (pipe-user-pages-soft), and then gets small ones.
@@ -39,6 +41,7 @@ package struct PipePool: ~Copyable {
             lent += 1
             return true
         }
+        guard lent < most else { return false }
         var ends: [2 of Int32] = [-1, -1]
         let made = unsafe withUnsafeMutableBytes(of: &ends) {
             unsafe clinux_pipe2(

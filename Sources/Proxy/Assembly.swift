@@ -149,7 +149,9 @@ extension Assembly {
         let stay = Set(rows.flatMap(\.rows))
         let goneRows = pools.values.flatMap(\.rows.rows).filter { !stay.contains($0) }
         changes.nodesGone = goneRows.count
-        let fresh = try next.listen(configuration, sockets, places: rows.map(\.pool))
+        let secret = shared.sessionSecret
+        let fresh = try next.listen(
+            configuration, sockets, places: rows.map(\.pool), seed: hash64(secret.span))
         changes.listeners = fresh.count
         let parts = shared.clocks.indices.map { worker in
             WorkerPart(
@@ -255,7 +257,7 @@ extension Assembly {
 
     /// Numbers the listeners: one whose address is configured already keeps its number.
     private mutating func listen(
-        _ configuration: Configuration, _ sockets: [ListenerSockets], places: [Int]
+        _ configuration: Configuration, _ sockets: [ListenerSockets], places: [Int], seed: UInt64
     ) throws(Refusal) -> [(number: Int, fds: [Int32])] {
         var fresh: [(Int, [Int32])] = []
         var present = Set<Int>()
@@ -265,7 +267,8 @@ extension Assembly {
             }
             let plan = ListenerPlan(
                 listener, places: places,
-                connections: known.flatMap { listeners[$0]?.plan.connections })
+                connections: known.flatMap { listeners[$0]?.plan.connections }
+                    ?? ConnectionCount(limit: nil, seed: seed))
             let state = ListenerState(key: sockets.key, plan: plan)
             if let known {
                 listeners[known] = state
@@ -296,20 +299,20 @@ extension Assembly {
 }
 
 extension ListenerPlan {
-    init(_ listener: Listener, places: [Int], connections: ConnectionCount?) {
+    init(_ listener: Listener, places: [Int], connections: ConnectionCount) {
         var routes = RouteTable(otherwise: listener.pool.map { places[$0] })
         for route in listener.routes {
             routes.add(host: route.host, path: route.path, pool: places[route.pool])
         }
-        let count = connections ?? ConnectionCount(limit: nil)
-        count.limit(to: listener.maxConnections)
+        connections.limit(
+            to: listener.maxConnections, perClient: listener.maxConnectionsPerClient)
         self.init(
-            routes: routes, trusted: listener.trustedProxies,
+            name: listener.name, routes: routes, trusted: listener.trustedProxies,
             limits: HeadLimits(
                 target: listener.limits.targetBytes, head: listener.limits.headBytes,
                 fields: listener.limits.fields),
             headerTimeout: listener.timeouts.header, idleTimeout: listener.timeouts.idle,
-            connections: count)
+            connections: connections)
     }
 }
 

@@ -11,6 +11,10 @@ import Synchronization
 /// Started and waited for by one thread; told to drain or stop by any; reloaded by its loader's.
 package final class Balancer: @unchecked Sendable {
     private let shared: WorkerShared
+    /// Connections of clients that there may be at one time, and the descriptors that they are part of.
+    package var room: (clients: Int, descriptors: Int) {
+        (shared.room.plan.clients, shared.room.limit)
+    }
     // Outlives all threads that are measured.
     private let watch: Watch
     private let loader: Loader

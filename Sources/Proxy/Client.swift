@@ -20,6 +20,8 @@ struct Client: ~Copyable {
     let listener: UInt16
     /// Whether what it says about whom it forwards for is believed.
     let isTrusted: Bool
+    /// It counts among the connections of its address.
+    let isTallied: Bool
     let address: IPAddress
     var phase = Phase.head
     /// A request of it was begun: the connection is no newcomer.
@@ -31,15 +33,19 @@ struct Client: ~Copyable {
     var deadline: UInt64 = 0
     /// The end of lingering, however busy.
     var lingerUntil: UInt64 = 0
+    /// It lingers and has not taken our last word yet.
+    var takesItsTime = false
     /// Our side of the connection is ended.
     var saidGoodbye = false
     /// In the queue of those that go on at the end of the turn.
     var isQueued = false
 
-    init(fd: Int32, listener: UInt16, address: IPAddress, isTrusted: Bool) {
+    init(fd: Int32, listener: UInt16, address: IPAddress, isTrusted: Bool, isTallied: Bool = false)
+    {
         link = Link(fd: fd)
         self.listener = listener
         self.address = address
         self.isTrusted = isTrusted
+        self.isTallied = isTallied
     }
 }

@@ -48,6 +48,8 @@ struct PoolPlan: Sendable {
 /// What one listener serves, on every worker. Its number is the same for as long as its address is
 /// configured.
 struct ListenerPlan: Sendable {
+    /// For the log.
+    var name: String
     var routes: RouteTable
     var trusted: [AddressRange]
     var limits: HeadLimits
@@ -56,29 +58,6 @@ struct ListenerPlan: Sendable {
     var connections: ConnectionCount
     /// No longer configured: who is connected is served to the end of its request.
     var isLeaving = false
-}
-
-/// How many connections a listener has on all workers, of how many it may have. [any]
-final class ConnectionCount: Sendable {
-    private let count = Atomic<Int>(0)
-    private let limit: Atomic<Int>
-
-    /// `limit` nil: as many as there are descriptors.
-    init(limit: Int?) { self.limit = Atomic(limit ?? .max) }
-
-    func limit(to limit: Int?) { self.limit.store(limit ?? .max, ordering: .relaxed) }
-
-    /// Counts one in; false if that is one too many. It counts all the same, until `leave`.
-    func enter() -> Bool {
-        count.wrappingAdd(1, ordering: .relaxed).newValue <= limit.load(ordering: .relaxed)
-    }
-
-    func leave() { count.wrappingSubtract(1, ordering: .relaxed) }
-
-    /// Those that are refused count until they have gone.
-    var open: Int { count.load(ordering: .relaxed) }
-
-    var isNone: Bool { open == 0 }
 }
 
 /// What all workers take over at once. [any]

@@ -12,6 +12,8 @@ import Synchronization
 /// Made before its thread is started; from then on its state is that thread's.
 final class Loader: @unchecked Sendable {
     private let shared: WorkerShared
+    // Made once: descriptors may be short later.
+    private let poller: Poller
     private let prober: Prober
     private let checkClock: WorkerClock
     private var nodeNames: NodeNames
@@ -81,6 +83,7 @@ final class Loader: @unchecked Sendable {
         self.listenerKeys = listenerKeys
         self.onRecord = onRecord
         self.shared = shared
+        poller = try Self.poller(shared.inbox.wakeup)
         self.catalogue = catalogue
         self.checkClock = checkClock
         assembly = next.assembly
@@ -99,6 +102,18 @@ final class Loader: @unchecked Sendable {
         } catch {
             throw Refusal("health probing cannot be set up: \(error)")
         }
+    }
+
+    private static func poller(_ wakeup: Wakeup) throws(Refusal) -> Poller {
+        let failure: SystemError
+        do throws(SystemError) {
+            let poller = try Poller()
+            if poller.addLevel(wakeup.fd, token: 0) { return poller }
+            failure = .last("epoll_ctl")
+        } catch {
+            failure = error
+        }
+        throw Refusal("the loader cannot wait: \(failure)")
     }
 
     private static func limit(of configuration: Configuration) -> UInt64 {
@@ -177,18 +192,9 @@ final class Loader: @unchecked Sendable {
             defer { postponed = [] }
             return postponed
         }
-        guard let poller = poller() else { return [.end] }
         _ = poller.wait(milliseconds: -1)
         shared.inbox.wakeup.clear()
         return shared.inbox.take()
-    }
-
-    private func poller() -> Poller? {
-        guard let poller = try? Poller(), poller.addLevel(shared.inbox.wakeup.fd, token: 0) else {
-            Log.error("the loader cannot wait: nothing is reloaded any more")
-            return nil
-        }
-        return poller
     }
 
     private func take(_ message: LoaderInbox.Message) {
@@ -377,7 +383,6 @@ final class Loader: @unchecked Sendable {
 
     /// Waits until every worker that has not left serves as `generation` says.
     private func awaitPassage(_ generation: UInt64) {
-        guard let poller = poller() else { return }
         while zip(passed, hasLeft).contains(where: { $0 < generation && !$1 }) {
             _ = poller.wait(milliseconds: -1)
             shared.inbox.wakeup.clear()

@@ -78,6 +78,7 @@ struct Standing: Sendable {
                 name: listener.name, address: address ?? before ?? listener.address.description,
                 pool: listener.pool.map { configuration.pools[$0].name }, connections: 0,
                 connectionLimit: listener.maxConnections)
+            status.connectionLimitPerClient = listener.maxConnectionsPerClient
             status.routes = listener.routes.map {
                 ListenerStatus.Route(
                     host: $0.host, path: $0.path, pool: configuration.pools[$0.pool].name)
@@ -144,6 +145,9 @@ struct Standing: Sendable {
         status.listeners = listeners.map { listener in
             var status = listener.status
             status.connections = listener.connections.open
+            let refused = listener.connections.refused
+            status.refusedFull = refused.full
+            status.refusedCrowded = refused.crowded
             return status
         }
         status.canaries = candidates.canaries

@@ -181,6 +181,11 @@ package struct ListenerStatus: Sendable {
     /// Open now, on all workers.
     package var connections: Int
     package var connectionLimit: Int?
+    package var connectionLimitPerClient: Int?
+    /// Connections that were refused since the process started: the listener had its most, the client
+    /// had.
+    package var refusedFull: UInt64 = 0
+    package var refusedCrowded: UInt64 = 0
 
     package init(
         name: String, address: String, pool: String?, connections: Int,

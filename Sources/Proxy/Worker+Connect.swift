@@ -12,6 +12,8 @@ extension Worker {
         let exchange = exchanges.at(index)
         let pool = settings[Int(exchange.it.pool)]
         let node = Int(exchange.it.row)
+        var shortage: Int32 = 0
+        var mayMakeRoom = true
         while let address = addresses.address(node, exchange.it.addressIndex) {
             switch Socket.connect(address) {
             case .connected(let fd):
@@ -24,11 +26,52 @@ extension Worker {
                 exchange.it.isArmed = false
                 arm(exchange.it.client, after: pool.connectTimeout)
                 return
-            case .failed:
+            case .failed(let code):
+                if Socket.isShortage(code) {
+                    shortage = code
+                    // An idle connection makes room for one that is needed.
+                    if mayMakeRoom && closeOldestIdle() {
+                        mayMakeRoom = false
+                        continue
+                    }
+                }
                 exchange.it.addressIndex += 1
             }
         }
-        nodeUnreachable(index, timedOut: false)
+        if shortage == 0 {
+            nodeUnreachable(index, timedOut: false)
+        } else {
+            cannotConnect(index, shortage)
+        }
+    }
+
+    /// No connection can be made for want of something on this side, which is no fault of the node.
+    private mutating func cannotConnect(_ index: UInt32, _ code: Int32) {
+        if let kept = shared.room.complainOfConnecting(now: now) {
+            Log.warning(
+                "connections to nodes cannot be made: \(errorText(code)); \(shared.room.count) of "
+                    + "clients and to nodes are open"
+                    + (kept == 0 ? "" : " (\(kept) times since the last such line)"))
+        }
+        settle(index, .abandoned)
+        fail(index, 503, "the balancer is short of connections, descriptors or memory")
+    }
+
+    /// False: no connection to a node is idle.
+    private mutating func closeOldestIdle() -> Bool {
+        var found: UInt32 = .max
+        var row = 0
+        for list in 0..<idle.count where idle[list].oldest != .max {
+            let oldest = idle[list].oldest
+            if found == .max || upstreams[oldest].idleSince < upstreams[found].idleSince {
+                found = oldest
+                row = list
+            }
+        }
+        guard found != .max else { return false }
+        idle[row].remove(found, in: upstreams)
+        close(upstream: found)
+        return true
     }
 
     private mutating func adopt(_ fd: Int32, _ index: UInt32, isConnected: Bool) -> Bool {
@@ -38,8 +81,9 @@ extension Worker {
                 fd: fd, pool: exchange.it.pool, row: exchange.it.row, isConnected: isConnected,
                 client: exchange.it.client))
         exchange.it.upstream = handle.index
+        shared.room.enter()
         if poller.add(fd, token: Token(.upstream, handle).packed) { return true }
-        fail(index, 502, "the connection to the node cannot be watched")
+        cannotConnect(index, SystemError.last("epoll_ctl").code)
         return false
     }
 
@@ -146,5 +190,6 @@ extension Worker {
     mutating func close(upstream index: UInt32) {
         var upstream = upstreams.remove(index)
         upstream.link.close(&kit)
+        descriptorCameFree()
     }
 }

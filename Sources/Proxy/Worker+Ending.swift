@@ -219,9 +219,14 @@ extension Worker {
     /// Sends what is left to say, says goodbye, and reads into nowhere until the client does too.
     mutating func linger(_ index: UInt32) {
         let client = clients.at(index)
+        let unsent = client.it.link.output.count
         switch client.it.link.flush(&kit) {
         case .wait:
-            arm(index, after: Self.lingerLimit)
+            // From when it last took something: what it sends meanwhile buys it no time.
+            if !client.it.takesItsTime || client.it.link.output.count < unsent {
+                client.it.takesItsTime = true
+                arm(index, after: Self.lingerLimit)
+            }
             return
         case .failed:
             close(client: index)
@@ -306,8 +311,10 @@ extension Worker {
     mutating func close(client index: UInt32) {
         wheel.cancel(index)
         var client = clients.remove(index)
-        listeners[Int(client.listener)].plan.connections.leave()
+        listeners[Int(client.listener)].plan.connections.leave(
+            client.address, isTallied: client.isTallied)
         client.link.close(&kit)
+        descriptorCameFree()
     }
 
     /// The worker leaves: whatever is still open is closed.

@@ -170,7 +170,7 @@ extension Worker {
             guard plan.isLeaving, listeners[number].fd >= 0 else { continue }
             if isDraining { continue }
             stopListening(number)
-            letGo { $0.listener == UInt16(number) }
+            letGo()
         }
         for (number, fd) in part.sockets {
             listeners[number].fd = fd
@@ -197,7 +197,7 @@ extension ListenerPlan {
     /// Of a number that is nobody's.
     static var none: Self {
         Self(
-            routes: RouteTable(otherwise: nil), trusted: [], limits: HeadLimits(),
+            name: "", routes: RouteTable(otherwise: nil), trusted: [], limits: HeadLimits(),
             headerTimeout: 0, idleTimeout: 0, connections: ConnectionCount(limit: nil),
             isLeaving: true)
     }

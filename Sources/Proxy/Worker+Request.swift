@@ -12,9 +12,14 @@ extension Worker {
         let client = clients.at(index)
         let head = requestHead(of: client)
         // The end of an earlier answer goes first; who does not take it gets no further ones.
+        let unsent = client.it.link.output.count
         switch client.it.link.flush(&kit) {
         case .done: break
-        case .wait: return
+        case .wait:
+            if client.it.link.output.count < unsent {
+                arm(index, after: listeners[Int(client.it.listener)].plan.idleTimeout)
+            }
+            return
         case .failed:
             close(client: index)
             return

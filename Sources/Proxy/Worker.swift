@@ -58,7 +58,10 @@ struct Worker: ~Copyable {
     var now: UInt64
     var sweptAt: UInt64 = 0
     var isDraining = false
+    /// When it is looked again whether clients can be taken; 0: they are.
     var acceptRestsUntil: UInt64 = 0
+    /// Who is let go, a few at a time.
+    var farewell = Farewell()
 
     /// What a worker needs of the system, had before the worker is made.
     struct Means: ~Copyable {
@@ -87,6 +90,7 @@ struct Worker: ~Copyable {
         self.index = index
         poller = means.poller
         kit = means.kit
+        kit.pipes.most = max(1, shared.room.plan.pipes / shared.clocks.count)
         now = monotonicNow()
         clock = shared.clocks[index]
         wheel = TimerWheel(now: now)
@@ -135,11 +139,17 @@ struct Worker: ~Copyable {
     private func patience() -> Int32 {
         if !queue.isEmpty { return 0 }
         var wait = wheel.wait(now: now)
-        // Idle connections to nodes are looked at once a second, and so is a pause in accepting.
-        if upstreams.count > 0 || acceptRestsUntil > 0 {
-            wait = wait < 0 ? 1000 : min(wait, 1000)
-        }
-        return wait
+        // Idle connections to nodes are looked at once a second.
+        if upstreams.count > 0 { wait = wait < 0 ? 1000 : min(wait, 1000) }
+        wait = sooner(wait, acceptRestsUntil)
+        return sooner(wait, farewell.next)
+    }
+
+    /// The shorter of a wait in milliseconds (negative: for ever) and the time until `due` (0: none).
+    private func sooner(_ wait: Int32, _ due: UInt64) -> Int32 {
+        guard due > 0 else { return wait }
+        let left = due <= now ? 0 : Int32(clamping: (due - now) / 1_000_000 + 1)
+        return wait < 0 ? left : min(wait, left)
     }
 
     /// Takes over what other threads have published.
@@ -153,6 +163,7 @@ struct Worker: ~Copyable {
         addresses.refresh(shared.addresses)
         if shared.orders.current != .serve && !isDraining { beginDrain() }
         if acceptRestsUntil > 0 && now >= acceptRestsUntil { resumeAccepting() }
+        if farewell.next > 0 && now >= farewell.next { sayFarewell() }
     }
 
     private mutating func handle(_ event: Event) {

@@ -33,6 +33,7 @@ final class WorkerShared: @unchecked Sendable {
     let metrics: Metrics
     let gauges: CallGauges
     let candidates = Candidates()
+    let room: SocketRoom
     let orders = Orders()
     let entropy: UInt64
     let clocks: [WorkerClock]
@@ -47,8 +48,9 @@ final class WorkerShared: @unchecked Sendable {
     init(
         board: Board, addresses: AddressBook, metrics: Metrics, entropy: UInt64,
         clocks: [WorkerClock], wakeups: [Wakeup], inbox: LoaderInbox, gauges: CallGauges,
-        sessionSecret: [UInt8] = []
+        sessionSecret: [UInt8] = [], room: SocketRoom = .ofThisProcess()
     ) {
+        self.room = room
         self.gauges = gauges
         self.board = board
         self.addresses = addresses

@@ -36,7 +36,7 @@ import Testing
             return (fd, Socket.localAddress(fd)?.port ?? 0)
         }
 
-        func client() throws -> RawClient { try RawClient(port: port) }
+        func client() throws -> RawClient { try RawClient(port: port, host: "127.0.0.1") }
 
         /// An honest client is answered in time.
         func serves() throws -> Bool { try client().get("/").status == 200 }
@@ -81,8 +81,8 @@ import Testing
     func pipelining() throws {
         let desk = try Desk()
         let client = try desk.client()
-        let one = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
-        try client.send(one + "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n" + one)
+        let one = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        try client.send(one + "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n" + one)
         client.endSending()
         #expect(try client.response().status == 200)
         #expect(try client.response().status == 404)
@@ -99,11 +99,14 @@ import Testing
         let desk = try Desk()
         for (text, status) in [
             ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n", 400), ("GET /\r\n\r\n", 400),
-            ("GET / HTTP/1.1\r\n\r\n", 400), ("GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505),
-            ("GET /" + String(repeating: "a", count: 2000) + " HTTP/1.1\r\nHost: h\r\n\r\n", 414),
-            ("GET / HTTP/1.1\r\nHost: h\r\nX: " + String(repeating: "a", count: 9000), 431),
+            ("GET / HTTP/1.1\r\n\r\n", 400), ("GET / HTTP/2.0\r\nHost: localhost\r\n\r\n", 505),
             (
-                "GET / HTTP/1.1\r\nHost: h\r\n"
+                "GET /" + String(repeating: "a", count: 2000)
+                    + " HTTP/1.1\r\nHost: localhost\r\n\r\n", 414
+            ),
+            ("GET / HTTP/1.1\r\nHost: localhost\r\nX: " + String(repeating: "a", count: 9000), 431),
+            (
+                "GET / HTTP/1.1\r\nHost: localhost\r\n"
                     + String(repeating: "X: y\r\n", count: 150) + "\r\n", 431
             ),
         ] {
@@ -117,6 +120,38 @@ import Testing
         try client.send("NONSENSE\r\n\r\n")
         _ = try? client.sendPattern(1_000_000)
         #expect(try desk.serves())
+    }
+
+    @Test("a web page that leads a name of its own here reads nothing; people and scrapers do")
+    func otherNames() throws {
+        let desk = try Desk()
+        func status(_ host: String) throws -> Int {
+            try RawClient(port: desk.port, host: host).get("/state").status
+        }
+        for host in [
+            "127.0.0.1", "127.0.0.1:\(desk.port)", "localhost", "LocalHost:9900", "localhost.",
+            "[::1]", "[::1]:9900", "10.0.0.1", "trivet.localhost",
+        ] {
+            #expect(try status(host) == 200, "\(host)")
+        }
+        for host in [
+            "evil.example", "evil.example:9900", "127.0.0.1.evil.example", "localhost.evil.example",
+            "evillocalhost", "1.2.3", "h",
+        ] {
+            #expect(try status(host) == 421, "\(host)")
+        }
+        let old = try desk.client()
+        try old.send("GET /state HTTP/1.0\r\n\r\n")
+        #expect(try old.response().status == 200)
+    }
+
+    @Test("where others may ask, they may do so by any name")
+    func remote() throws {
+        let desk = try Desk()
+        let (socket, port) = try Desk.socket()
+        desk.server.listen(on: socket, isPrivate: false)
+        let client = try RawClient(port: port, host: "trivet.monitoring.svc:9900")
+        #expect(try client.get("/metrics").status == 200)
     }
 
     @Test("who is slow to ask, or silent, is let go")
@@ -142,7 +177,8 @@ import Testing
         let padding = 8_000_000
         let desk = try Desk(padding: padding, timeouts: timeouts)
         let greedy = try (0..<7).map { _ in
-            let client = try RawClient(port: desk.port, receiveBuffer: 4096)
+            let client = try RawClient(
+                port: desk.port, receiveBuffer: 4096, host: "127.0.0.1")
             try client.request("GET", "/state")
             return client
         }
@@ -162,7 +198,8 @@ import Testing
     func hoarded() throws {
         let desk = try Desk(padding: 20_000_000)
         let greedy = try (0..<6).map { _ in
-            let client = try RawClient(port: desk.port, receiveBuffer: 4096)
+            let client = try RawClient(
+                port: desk.port, receiveBuffer: 4096, host: "127.0.0.1")
             try client.request("GET", "/state")
             // Its answer is made, and waits.
             _ = try client.readHead()
@@ -201,7 +238,7 @@ import Testing
         try eventually("the old address is closed") {
             RawClient.canConnect(to: desk.port) ? nil : true
         }
-        #expect(try RawClient(port: port).get("/state").status == 200)
+        #expect(try RawClient(port: port, host: "127.0.0.1").get("/state").status == 200)
         #expect(try keptAlive.get("/").status == 200, "who is connected stays so")
         desk.server.listen(on: nil)
         try eventually("the new one as well") { RawClient.canConnect(to: port) ? nil : true }
@@ -214,7 +251,7 @@ import Testing
         defer { close(socket) }
         for _ in 0..<50 {
             desk.server.listen(on: dup(socket))
-            #expect(try RawClient(port: port).get("/").status == 200)
+            #expect(try RawClient(port: port, host: "127.0.0.1").get("/").status == 200)
         }
     }
 }

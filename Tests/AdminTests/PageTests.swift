@@ -56,6 +56,14 @@ import Testing
         #expect(page.value("trivet_listener_connections", ["listener": "web"]) == 7)
         #expect(page.value("trivet_listener_max_connections", ["listener": "web"]) == 100)
         #expect(page.value("trivet_listener_max_connections", ["listener": "other"]) == nil)
+        #expect(
+            page.value("trivet_listener_max_connections_per_client", ["listener": "web"]) == 5)
+        for (limit, count) in [("listener", 2.0), ("client", 3)] {
+            #expect(
+                page.value(
+                    "trivet_listener_refused_connections_total",
+                    ["listener": "web", "limit": limit]) == count)
+        }
         for (name, family) in page.families {
             #expect((family.kind == "counter") == name.hasSuffix("_total"), "\(name)")
             #expect(!family.help.isEmpty, "\(name) has no help")
@@ -142,6 +150,9 @@ import Testing
         #expect(find("/listeners/0/routes/0/host") == .string(Array("*.example.com".utf8)))
         #expect(find("/listeners/1/pool") == .null)
         #expect(find("/listeners/1/max_connections") == .null)
+        #expect(find("/listeners/0/max_connections_per_client") == .number(5))
+        #expect(find("/listeners/0/refused_connections/listener") == .number(2))
+        #expect(find("/listeners/0/refused_connections/client") == .number(3))
     }
 
     @Test("the process's own numbers are there")

@@ -71,6 +71,9 @@ func makeSnapshot(nodes: Int = 2) -> Snapshot {
     var listener = ListenerStatus(
         name: "web", address: "127.0.0.1:80", pool: cruelName, connections: 7,
         connectionLimit: 100)
+    listener.connectionLimitPerClient = 5
+    listener.refusedFull = 2
+    listener.refusedCrowded = 3
     listener.routes = [.init(host: "*.example.com", path: nil, pool: cruelName)]
     status.listeners = [
         listener,

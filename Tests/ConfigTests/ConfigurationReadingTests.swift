@@ -16,7 +16,8 @@ import Testing
           listeners: [
             { name: "web", address: "0.0.0.0:80", pool: "octopus", protocol: "http",
               timeouts: { header: "5s", idle: "1m" }, limits: { target: "8KiB", head: 32768, fields: 100 },
-              trusted_proxies: ["10.0.0.0/8", "::1"], max_connections: 10000 },
+              trusted_proxies: ["10.0.0.0/8", "::1"], max_connections: 10000,
+              max_connections_per_client: 50 },
             { address: "[::]:8080",
               routes: [{ host: "API.example.com", path: "/v2/*", pool: "other" },
                        { host: "*.example.com", pool: "octopus" }, { path: "/exact", pool: "other" }] },
@@ -64,6 +65,7 @@ import Testing
         #expect(web.limits == .init(targetBytes: 8192, headBytes: 32_768, fields: 100))
         #expect(web.trustedProxies.map(\.description) == ["10.0.0.0/8", "::1/128"])
         #expect(web.maxConnections == 10_000)
+        #expect(web.maxConnectionsPerClient == 50)
         let second = all.listeners[1]
         #expect(second.name == "[::]:8080")
         #expect(second.pool == nil)

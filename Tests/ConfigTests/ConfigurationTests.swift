@@ -26,6 +26,7 @@ import Testing
         #expect(listener.routes.isEmpty)
         #expect(listener.trustedProxies.isEmpty)
         #expect(listener.maxConnections == nil)
+        #expect(listener.maxConnectionsPerClient == nil)
         #expect(listener.timeouts.header == 10_000_000_000)
         #expect(listener.timeouts.idle == 75_000_000_000)
         #expect(listener.limits == .init(targetBytes: 16_384, headBytes: 65_536, fields: 200))

@@ -103,6 +103,10 @@ import Testing
             complaints(withListenerKeys("max_connections: 0")) == [
                 #"t:2:18: "max_connections" in the listener "0.0.0.0:80" is 0; expected a whole number from 1 to 10000000"#
             ])
+        #expect(
+            complaints(withListenerKeys("max_connections_per_client: 0.5")) == [
+                #"t:2:29: "max_connections_per_client" in the listener "0.0.0.0:80" is 0.5; expected a whole number from 1 to 10000000"#
+            ])
     }
 
     @Test func `names fit everywhere`() {

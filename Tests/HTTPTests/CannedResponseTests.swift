@@ -21,8 +21,8 @@ struct CannedResponseTests {
         #expect(
             canned(503, close: true)
                 == "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                + "Content-Length: 14\r\nRetry-After: 1\r\nConnection: close\r\n\r\nno node is up\n"
-        )
+                + "Content-Length: 14\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+                + "no node is up\n")
         #expect(
             canned(404, headOnly: true)
                 == "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\n"

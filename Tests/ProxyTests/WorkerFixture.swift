@@ -31,7 +31,8 @@ import Synchronization
     init(
         nodes: [UInt16], times: Times = Times(), trusted: [AddressRange] = [],
         accessLog: Int32 = -1, affinity: Affinity = .none, strategy: StrategyKind? = nil,
-        candidate: StrategyKind? = nil
+        candidate: StrategyKind? = nil, connections: ConnectionCount = ConnectionCount(limit: nil),
+        room: SocketRoom = .ofThisProcess()
     ) throws {
         let spec = PoolSpec(
             name: "pool",
@@ -54,7 +55,7 @@ import Synchronization
         shared = WorkerShared(
             board: board, addresses: addresses, metrics: Metrics(), entropy: 1,
             clocks: [WorkerClock(monotonicNow())], wakeups: [try Wakeup()],
-            inbox: try LoaderInbox(), gauges: CallGauges(workers: 1))
+            inbox: try LoaderInbox(), gauges: CallGauges(workers: 1), room: room)
         let shared = self.shared
         let rows = board.pools[0]
         let place = InstancePlace(
@@ -74,9 +75,10 @@ import Synchronization
             ],
             listeners: [
                 ListenerPlan(
-                    routes: RouteTable(otherwise: 0), trusted: trusted, limits: HeadLimits(),
+                    name: "web", routes: RouteTable(otherwise: 0), trusted: trusted,
+                    limits: HeadLimits(),
                     headerTimeout: times.header, idleTimeout: times.idle,
-                    connections: ConnectionCount(limit: nil))
+                    connections: connections)
             ], accessLog: accessLog,
             parts: [
                 WorkerPart(
@@ -93,7 +95,8 @@ import Synchronization
             // Two buffers are the worker's own.
             started.left.store(
                 worker.clients.count + worker.exchanges.count + worker.upstreams.count
-                    + worker.carrieds.count + worker.kit.buffers.lent - 2 + worker.kit.pipes.lent,
+                    + worker.carrieds.count + worker.kit.buffers.lent - 2 + worker.kit.pipes.lent
+                    + shared.room.count + connections.open,
                 ordering: .releasing)
         }
     }

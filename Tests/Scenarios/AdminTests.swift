@@ -10,7 +10,7 @@ import Testing
 struct AdminTests {
     /// The value of a line of `/metrics`.
     private func value(_ series: String, on port: UInt16) throws -> Double? {
-        try RawClient(port: port).get("/metrics").text.split(separator: "\n")
+        try RawClient(port: port, host: "127.0.0.1").get("/metrics").text.split(separator: "\n")
             .first { $0.hasPrefix(series + " ") }
             .flatMap { Double($0.dropFirst(series.utf8.count + 1)) }
     }
@@ -22,7 +22,7 @@ struct AdminTests {
     }
 
     private func state(on port: UInt16) throws -> JSONNode {
-        try RawClient(port: port).get("/state").json()
+        try RawClient(port: port, host: "127.0.0.1").get("/state").json()
     }
 
     private func adminPort(of trivet: Trivet) throws -> UInt16 {
@@ -125,12 +125,12 @@ struct AdminTests {
         }
         let client = try cluster.client()
         #expect(try client.get("/").status == 200)
-        let scraper = try RawClient(port: first.number)
+        let scraper = try RawClient(port: first.number, host: "127.0.0.1")
         #expect(try scraper.get("/metrics").status == 200)
         try reload(text)
         #expect(try scraper.get("/metrics").status == 200, "nothing has changed")
         try reload(text.replacing(":\(first.number)", with: ":\(second.number)"))
-        #expect(try RawClient(port: second.number).get("/metrics").status == 200)
+        #expect(try RawClient(port: second.number, host: "127.0.0.1").get("/metrics").status == 200)
         try eventually("the old address is closed") {
             RawClient.canConnect(to: first.number) ? nil : true
         }
@@ -140,7 +140,7 @@ struct AdminTests {
             RawClient.canConnect(to: second.number) ? nil : true
         }
         try reload(text)
-        #expect(try RawClient(port: first.number).get("/state").status == 200)
+        #expect(try RawClient(port: first.number, host: "127.0.0.1").get("/state").status == 200)
         // One that is in use is refused, and the present one stays.
         let taken = try RawClient(port: cluster.port)
         #expect(try taken.get("/").status == 200)
@@ -149,7 +149,7 @@ struct AdminTests {
             to: "trivet.json5")
         let (exit, output, error) = try Trivet.run(["reload", config])
         #expect(exit == .code(1) && (output + error).contains("admin cannot listen on"))
-        #expect(try RawClient(port: first.number).get("/state").status == 200)
+        #expect(try RawClient(port: first.number, host: "127.0.0.1").get("/state").status == 200)
         #expect(try client.get("/").status == 200)
     }
 }

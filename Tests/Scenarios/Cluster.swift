@@ -15,11 +15,12 @@ final class Cluster {
     ///   - pool: further keys of the pool, each with a comma at its end.
     ///   - listener: further keys of the listener, likewise.
     ///   - top: further keys of the configuration, likewise.
+    ///   - descriptors: how many the processes may have open.
     init(
         nodes count: Int = 3, workers: Int = 2,
         health: String? = #"{ check: "octopus", interval: "200ms", timeout: "2s" }"#,
         strategy: String = #""round-robin""#, pool: String = "", listener: String = "",
-        top: String = "", in folder: TemporaryFolder? = nil
+        top: String = "", in folder: TemporaryFolder? = nil, descriptors: Int? = nil
     ) throws {
         let nodes = try (1...count).map { try Node("node\($0)") }
         self.nodes = nodes
@@ -33,7 +34,7 @@ final class Cluster {
                   pools: { octopus: { strategy: \(strategy), \(check) \(pool)
                     nodes: [\(lines.joined(separator: ", "))] } },
                 }
-                """, in: folder)
+                """, in: folder, descriptors: descriptors)
         port = try Self.port(of: trivet)
     }
 

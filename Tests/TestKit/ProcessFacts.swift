@@ -23,6 +23,16 @@ package struct ProcessFacts: Sendable {
 
     package func threadCount() throws -> Int { try status("Threads:") }
 
+    /// Time that its threads which still run have spent on a processor. `thread`: that one's.
+    package func cpuSeconds(thread: Int32? = nil) throws -> Double {
+        let threads = try thread.map { ["\($0)"] } ?? Self.entries(of: "/proc/\(pid)/task")
+        return try threads.reduce(0) { sum, thread in
+            let text = try readFile("/proc/\(pid)/task/\(thread)/schedstat")
+            let digits = String(decoding: text.prefix { $0 != UInt8(ascii: " ") }, as: UTF8.self)
+            return sum + (Double(digits) ?? 0) / 1e9
+        }
+    }
+
     /// Open descriptors.
     package func descriptorCount() throws -> Int {
         try Self.entries(of: "/proc/\(pid)/fd").count

@@ -56,7 +56,7 @@ extension RawClient {
     ) throws {
         let names = fields.map { $0.0.lowercased() }
         var head = "\(method) \(target) HTTP/1.1\r\n"
-        if !names.contains("host") { head += "Host: test.example\r\n" }
+        if !names.contains("host") { head += "Host: \(host)\r\n" }
         for (name, value) in fields { head += "\(name): \(value)\r\n" }
         if !body.isEmpty, !names.contains("content-length"), !names.contains("transfer-encoding") {
             head += "Content-Length: \(body.count)\r\n"

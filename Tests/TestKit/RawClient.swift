@@ -16,6 +16,8 @@ package final class RawClient {
     let fd: Int32
     /// Seconds that each call may take, unless it says otherwise.
     package var patience: Double
+    /// What requests name where they name none themselves.
+    package let host: String
     /// How the other side has ended the connection, once it has.
     package private(set) var end: End?
     /// Bytes that arrived and nobody asked for yet.
@@ -23,21 +25,26 @@ package final class RawClient {
 
     /// Connects.
     ///
-    /// - Parameter receiveBuffer: bytes the kernel takes in for a client that does not read; small
-    ///   for tests of back-pressure.
+    /// - Parameters:
+    ///   - receiveBuffer: bytes the kernel takes in for a client that does not read; small for tests
+    ///     of back-pressure.
+    ///   - source: its own address, in 127.0.0.0/8: 127.0.0.1 is 0x7F000001.
     package init(
-        port: UInt16, within seconds: Double = 10, receiveBuffer: Int32? = nil
+        port: UInt16, within seconds: Double = 10, receiveBuffer: Int32? = nil,
+        host: String = "test.example", from source: UInt32 = 0x7F00_0001
     ) throws {
         let kind = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
         let fd = Glibc.socket(AF_INET, Int32(kind), 0)
         self.fd = fd
         patience = seconds
+        self.host = host
         guard fd >= 0 else { throw TestFailure("socket: \(errorWords(clinux_errno()))") }
         if var size = receiveBuffer {
             _ = unsafe setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, 4)
         }
         var on: Int32 = 1
         _ = unsafe setsockopt(fd, Int32(IPPROTO_TCP), TCP_NODELAY, &on, 4)
+        if source != 0x7F00_0001 { try bind(to: source) }
         var address = loopback(port: port)
         let result = unsafe withUnsafePointer(to: &address) {
             unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -54,6 +61,18 @@ package final class RawClient {
         var length: socklen_t = 4
         _ = unsafe getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &length)
         guard code == 0 else { throw TestFailure("port \(port): \(errorWords(code))") }
+    }
+
+    /// Another address of 127.0.0.0/8, as if another client came.
+    private func bind(to source: UInt32) throws {
+        var address = loopback(port: 0)
+        address.sin_addr.s_addr = source.bigEndian
+        let result = unsafe withUnsafePointer(to: &address) {
+            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe Glibc.bind(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard result == 0 else { throw TestFailure("bind: \(errorWords(clinux_errno()))") }
     }
 
     deinit { _ = close(fd) }

@@ -14,12 +14,20 @@ package final class Trivet: Sendable {
     ///
     /// - Parameter folder: one that already holds files the configuration names.
     /// - Parameter arguments: go behind the file's path.
+    /// - Parameter descriptors: how many it may have open; nil: as many as the test itself.
     package init(
-        configuration: String, in folder: TemporaryFolder? = nil, arguments: [String] = []
+        configuration: String, in folder: TemporaryFolder? = nil, arguments: [String] = [],
+        descriptors: Int? = nil
     ) throws {
         self.folder = try folder ?? TemporaryFolder()
         let file = try self.folder.write(configuration, to: "trivet.json5")
-        process = try Child(Self.path(), ["run", file] + arguments)
+        let words = [try Self.path(), "run", file] + arguments
+        if let descriptors {
+            let script = "ulimit -Sn \(descriptors) && ulimit -Hn \(descriptors) && exec \"$@\""
+            process = try Child("/bin/sh", ["-c", script, "sh"] + words)
+        } else {
+            process = try Child(words[0], Array(words.dropFirst()))
+        }
     }
 
     /// The built command, which lies beside the test's own binary.

@@ -1,6 +1,7 @@
 // `trivet check`: everything that is wrong with a configuration, without serving.
 
 import Config
+import Net
 
 enum CheckCommand {
     static func run(_ words: Words) throws(Failure) -> Int32 {
@@ -8,6 +9,13 @@ enum CheckCommand {
         let review = try ConfigurationFile.review(path)
         guard review.complaints.isEmpty, let configuration = review.draft else {
             throw .input(review.complaints)
+        }
+        // What `trivet run` would have, started from here.
+        Descriptors.raise(for: configuration.descriptorsWanted)
+        let limit = Descriptors.limit
+        let room = DescriptorPlan(limit: limit, own: Descriptors.inUse()).clients
+        for line in configuration.warnings(room: room, descriptors: limit) {
+            complain("warning: \(line)")
         }
         let nodes = configuration.pools.reduce(0) { $0 + $1.nodes.count }
         say(

@@ -118,6 +118,7 @@ private final class Service: @unchecked Sendable {
                 sessionSecret: assignment.sessionSecret.bytes
             ) { line.send($0) }
             line.send(balancer.record)
+            Self.sayRoom(balancer, configuration)
             try balancer.start()
         } catch {
             throw .input([error.sentence])
@@ -135,6 +136,14 @@ private final class Service: @unchecked Sendable {
         admin = AdminDesk(balancer, assignment.supervision)
         try admin.open(assignment)
         admin.listen(assignment, descriptors)
+    }
+
+    private static func sayRoom(_ balancer: Balancer, _ configuration: Configuration) {
+        let (room, descriptors) = balancer.room
+        Log.info("\(descriptors) descriptors: room for \(room) connections of clients")
+        for line in configuration.warnings(room: room, descriptors: descriptors) {
+            Log.warning(line)
+        }
     }
 
     /// What served before, if this one takes the place of another; else what the files hold.
@@ -218,6 +227,8 @@ private final class Service: @unchecked Sendable {
             throw .input([error.sentence])
         }
         admin.listen(assignment, descriptors)
+        let (room, limit) = balancer.room
+        for line in configuration.warnings(room: room, descriptors: limit) { Log.warning(line) }
         Log.setLevel(configuration.logLevel)
         drainLimit.withLock { $0 = configuration.drainTimeout }
         return changes
@@ -230,6 +241,9 @@ extension Assignment {
         _ descriptors: [Int32]
     ) throws(Failure) -> (Configuration, bytes: [UInt8]) {
         let sockets = workers * listeners.count { $0.isNew }
+        guard !descriptors.isEmpty else {
+            throw .system("the balancer has too few descriptors left to be given what it needs")
+        }
         guard descriptors.count == fixedDescriptors + sockets,
             let bytes = Descriptor(descriptors[0]).contents()
         else { throw .system("the balancer was not given what it needs") }

@@ -35,7 +35,7 @@ final class Ground {
     ) throws(Failure) {
         self.configuration = configuration
         workers = configuration.workers ?? max(1, Int(clinux_cores()))
-        Self.raiseDescriptorLimit()
+        Descriptors.raise(for: configuration.descriptorsWanted)
         self.bytes = try .memory("trivet-configuration", bytes)
         accessLog = try Self.openLog(configuration)
         sessionSecret = try SessionSecret()
@@ -156,14 +156,5 @@ final class Ground {
         return try .open(
             configuration.resolve(path), O_WRONLY | O_CREAT | O_APPEND, mode: 0o640,
             what: "the access log")
-    }
-
-    /// As many descriptors as the system allows; inherited by the balancer. A connection needs two.
-    private static func raiseDescriptorLimit() {
-        var limit = rlimit()
-        let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
-        guard unsafe getrlimit(resource, &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        _ = unsafe setrlimit(resource, &limit)
     }
 }

@@ -184,10 +184,16 @@ struct OrderLine {
             case UInt8(ascii: "S"), UInt8(ascii: "L"):
                 guard let assignment = Assignment(packet.dropFirst()) else { return .end }
                 var all = descriptors
-                while all.count < assignment.descriptors {
+                // As many packets as `send` made of it.
+                for _ in 0..<max(0, assignment.descriptors - 1) / Self.descriptorsPerPacket {
                     let (packet, more) = receive()
-                    guard packet.first == UInt8(ascii: "M"), !more.isEmpty else { return .end }
+                    guard packet.first == UInt8(ascii: "M") else { return .end }
                     all += more
+                }
+                // Where no descriptor is free, the kernel drops those that were sent.
+                if all.count < assignment.descriptors {
+                    for fd in all { close(fd) }
+                    all = []
                 }
                 return kind == UInt8(ascii: "S")
                     ? .serve(assignment, descriptors: all) : .reload(assignment, descriptors: all)
