@@ -28,6 +28,8 @@ final class Ground {
     private let accessLog: Descriptor?
     private let sessionSecret: SessionSecret
     private let admin: AdminSocket?
+    /// What a balancer has open without traffic, with plugins and workers, and room for some clients.
+    private static let leastDescriptors = 128
 
     /// `board`: memory of somebody else's for the board, of any size; otherwise it is made here.
     init(
@@ -36,6 +38,11 @@ final class Ground {
         self.configuration = configuration
         workers = configuration.workers ?? max(1, Int(clinux_cores()))
         Descriptors.raise(for: configuration.descriptorsWanted)
+        guard Descriptors.limit >= Self.leastDescriptors else {
+            throw .system(
+                "\(Descriptors.limit) descriptors, the limit of this process, are too few; raise it to "
+                    + "\(Self.leastDescriptors) at least (LimitNOFILE, ulimit -Hn)")
+        }
         self.bytes = try .memory("trivet-configuration", bytes)
         accessLog = try Self.openLog(configuration)
         sessionSecret = try SessionSecret()
