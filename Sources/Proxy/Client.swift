@@ -33,8 +33,6 @@ struct Client: ~Copyable {
     var deadline: UInt64 = 0
     /// The end of lingering, however busy.
     var lingerUntil: UInt64 = 0
-    /// It lingers and has not taken our last word yet.
-    var takesItsTime = false
     /// Our side of the connection is ended.
     var saidGoodbye = false
     /// In the queue of those that go on at the end of the turn.

@@ -27,14 +27,13 @@ extension Worker {
                 arm(exchange.it.client, after: pool.connectTimeout)
                 return
             case .failed(let code):
-                if Socket.isShortage(code) {
-                    shortage = code
-                    // An idle connection makes room for one that is needed.
-                    if mayMakeRoom && closeOldestIdle() {
-                        mayMakeRoom = false
-                        continue
-                    }
+                let isShortage = Socket.isShortage(code)
+                // An idle connection makes room for one that is needed.
+                if isShortage && mayMakeRoom && closeOldestIdle() {
+                    mayMakeRoom = false
+                    continue
                 }
+                if isShortage { shortage = code }
                 exchange.it.addressIndex += 1
             }
         }

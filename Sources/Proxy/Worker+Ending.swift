@@ -219,14 +219,9 @@ extension Worker {
     /// Sends what is left to say, says goodbye, and reads into nowhere until the client does too.
     mutating func linger(_ index: UInt32) {
         let client = clients.at(index)
-        let unsent = client.it.link.output.count
         switch client.it.link.flush(&kit) {
         case .wait:
-            // From when it last took something: what it sends meanwhile buys it no time.
-            if !client.it.takesItsTime || client.it.link.output.count < unsent {
-                client.it.takesItsTime = true
-                arm(index, after: Self.lingerLimit)
-            }
+            arm(index, after: Self.lingerLimit)
             return
         case .failed:
             close(client: index)
