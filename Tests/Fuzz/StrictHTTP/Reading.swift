@@ -70,7 +70,9 @@ struct Reading {
         while true {
             let line = try self.line()
             if line.isEmpty { return fields }
-            guard let colon = line.firstIndex(of: 0x3A) else { throw Refusal("a field without colon") }
+            guard let colon = line.firstIndex(of: 0x3A) else {
+                throw Refusal("a field without colon")
+            }
             let name = Array(line[..<colon])
             // White space before the colon or at the start of the line (obs-fold) is no token either.
             guard isToken(name) else { throw Refusal("a field name that is no token") }
@@ -173,4 +175,17 @@ func trimmed(_ bytes: [UInt8]) -> [UInt8] {
     var end = front.endIndex
     while end > front.startIndex, isBlank(front[end - 1]) { end -= 1 }
     return Array(front[..<end])
+}
+
+/// A chunked body alone, and how many of the bytes it has.
+package struct StrictChunks: Equatable {
+    package let body: [UInt8]
+    package let trailers: [StrictField]
+    package let length: Int
+
+    package init(_ bytes: [UInt8]) throws(Refusal) {
+        var reading = Reading(bytes)
+        (body, trailers) = try reading.chunked()
+        length = reading.at
+    }
 }
