@@ -51,7 +51,11 @@ package struct SessionContent {
     /// Seconds since 1970 at which it is worth nothing any more.
     package var expiry: UInt32 = 0
 
-    package init() {}
+    package init(node: UInt64? = nil, carried: Carried = Carried(), expiry: UInt32 = 0) {
+        self.node = node
+        self.carried = carried
+        self.expiry = expiry
+    }
 }
 
 /// A value that was opened.

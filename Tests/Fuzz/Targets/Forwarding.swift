@@ -22,8 +22,9 @@ private func listed(_ fields: [StrictField]) -> Set<String> {
     var names: Set<String> = []
     for field in fields where field.isNamed("connection") {
         for part in field.value.split(separator: 0x2C) {
-            let name = text(lowercased(Array(part)))
-            names.insert(String(name.filter { $0 != " " && $0 != "\t" }))
+            var name = Array(part.drop { $0 == 0x20 || $0 == 0x09 })
+            while let last = name.last, last == 0x20 || last == 0x09 { name.removeLast() }
+            names.insert(text(lowercased(name)))
         }
     }
     return names.subtracting(unlistable)

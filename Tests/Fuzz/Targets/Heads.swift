@@ -64,7 +64,9 @@ private func compareCuts(
             if end == bytes.count {
                 // Without a line end among the new bytes they are not looked at: a refusal may come later,
                 // an end may not.
-                if case .complete = whole { throw Finding("incomplete in pieces, at once \(whole)") }
+                if case .complete = whole {
+                    throw Finding("incomplete in pieces, at once \(whole)")
+                }
                 try expect(
                     whole == .incomplete || !bytes[seen...].contains(0x0A),
                     "incomplete in pieces, at once \(whole)")
