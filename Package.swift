@@ -67,6 +67,22 @@ func tests(_ name: String, uses: [Target.Dependency], exclude: [String] = []) ->
         swiftSettings: strict)
 }
 
+/// What the fuzz targets drive.
+let fuzzed: [Target.Dependency] = [
+    "Proxy", "Loading", "Balance", "Config", "HTTP", "Base", "CTrivet",
+]
+
+/// The fuzzer itself links libFuzzer, which needs flags that Tests/Fuzz/run gives: there is none without it.
+let fuzzer: [Target] =
+    Context.environment["TRIVET_FUZZ"] == nil
+    ? []
+    : [
+        .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+        .executableTarget(
+            name: "fuzz", dependencies: ["FuzzTargets", "CFuzzer"], path: "Tests/Fuzz/Driver",
+            swiftSettings: strict),
+    ]
+
 let package = Package(
     name: "trivet",
     products: [
@@ -146,8 +162,13 @@ let package = Package(
         .target(
             name: "TwoChoicesExample", dependencies: ["TrivetPlugin"],
             path: "SDK/Examples/package/Sources/TwoChoices"),
+        .target(name: "StrictHTTP", path: "Tests/Fuzz/StrictHTTP", swiftSettings: strict),
+        .target(
+            name: "FuzzTargets", dependencies: fuzzed + ["StrictHTTP"], path: "Tests/Fuzz/Targets",
+            swiftSettings: strict),
+        tests("FuzzTests", uses: ["FuzzTargets"]),
         tests("Scenarios", uses: ["TestKit", "Base", "CLinux"]),
-    ] + plugins.map(\.target),
+    ] + plugins.map(\.target) + fuzzer,
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu11
 )

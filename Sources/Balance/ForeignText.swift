@@ -67,16 +67,16 @@ func cut(_ text: String, _ limit: Int) -> String {
 }
 
 /// Pairs of a plugin: at most `count` of them, those with a key or value beyond `limit` bytes left
-/// out.
+/// out. Lengths beyond Int.max look negative here, and are no lengths.
 func foreignPairs(
     _ pairs: UnsafePointer<trivet_pair>?, count: Int, limit: (count: Int, bytes: Int)
 ) -> [(String, String)] {
     guard let pairs = unsafe pairs else { return [] }
     var result: [(String, String)] = []
-    for index in 0..<min(count, limit.count) {
+    for index in 0..<max(0, min(count, limit.count)) {
         let pair = unsafe pairs[index]
         guard unsafe pair.key.len > 0, unsafe pair.key.len <= limit.bytes,
-            unsafe pair.value.len <= limit.bytes
+            unsafe (0...limit.bytes).contains(pair.value.len)
         else { continue }
         unsafe result.append(
             (foreignText(pair.key, limit: limit.bytes), foreignText(pair.value, limit: limit.bytes))

@@ -191,7 +191,8 @@ extension PoolView {
 
     private func keepReason() {
         let reason = unsafe answer.pointee.reason
-        guard let data = unsafe reason.data else { return }
+        // A length beyond Int.max looks negative here: nothing is behind such a pointer.
+        guard let data = unsafe reason.data, unsafe reason.len > 0 else { return }
         let length = unsafe min(reason.len, Self.reasonLimit)
         for index in 0..<length {
             unsafe reasonBytes[index] = UInt8(bitPattern: data[index])

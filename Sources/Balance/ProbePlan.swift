@@ -31,7 +31,8 @@ extension ProbePlan {
         target = unsafe bytes(raw.target)
         payload = unsafe foreignBytes(raw.payload, limit: Int(Self.readCeiling))
         readUntil = unsafe foreignBytes(raw.read_until, limit: 256)
-        guard let list = unsafe raw.headers else { return }
+        // A count beyond Int.max looks negative here.
+        guard let list = unsafe raw.headers, unsafe raw.header_count > 0 else { return }
         for index in unsafe 0..<min(raw.header_count, Self.headerLimit) {
             unsafe headers.append(
                 Header(name: bytes(list[index].key), value: bytes(list[index].value)))

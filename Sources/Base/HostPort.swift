@@ -11,7 +11,8 @@ package enum HostPort: Equatable, Hashable, Sendable, CustomStringConvertible {
 
     /// Nil for anything else. Port 0 is a port here: to the kernel it means any free one.
     package init?(_ text: String) {
-        if text.hasPrefix("unix:") {
+        // In any case: a host of that name would else be written as what is read as a path.
+        if text.prefix(5).lowercased() == "unix:" {
             let path = String(text.dropFirst(5))
             // sun_path holds 108 bytes with its NUL (unix(7)).
             guard !path.isEmpty, path.utf8.count <= 107, !path.utf8.contains(0) else { return nil }

@@ -214,8 +214,10 @@ struct FieldTable: ~Copyable {
                 let length = index - start
                 while index < end, isBlank(bytes[index]) { index += 1 }
                 if index < end, bytes[index] != comma {
+                    // What else it lists is taken out all the same: a response goes on without it.
                     options.malformed = true
-                    return
+                    while index < end, bytes[index] != comma { index += 1 }
+                    continue
                 }
                 guard length > 0 else { continue }
                 if isWord(bytes, start, start + length, "keep-alive") {

@@ -6,10 +6,10 @@
 
 import Balance
 
-enum ELF {
+package enum ELF {
     /// Refuses what cannot be a plugin for this machine. The sentence does not name the file: it
     /// goes on after its name ("... is a text file, not a shared object").
-    static func inspect(_ bytes: [UInt8]) throws(Refusal) {
+    package static func inspect(_ bytes: [UInt8]) throws(Refusal) {
         var file = Image(bytes: bytes)
         try file.readHeader()
         try file.readSegments()

@@ -6,8 +6,10 @@
 import Balance
 
 /// Writes and reads sequences of texts.
-struct FieldWriter {
-    private(set) var bytes: [UInt8] = []
+package struct FieldWriter {
+    package private(set) var bytes: [UInt8] = []
+
+    package init() {}
 
     mutating func add(_ text: String) {
         let utf8 = Array(text.utf8)
@@ -37,8 +39,8 @@ struct FieldReader {
 }
 
 /// What the child has to try: copies to load, and uses to make instances of.
-struct TrialJob: Equatable {
-    struct File: Equatable {
+package struct TrialJob: Equatable {
+    package struct File: Equatable {
         /// Where its copy is.
         var copy: String
         /// How the operator knows it.
@@ -48,7 +50,7 @@ struct TrialJob: Equatable {
     var files: [File]
     var uses: [PluginUse]
 
-    var encoded: [UInt8] {
+    package var encoded: [UInt8] {
         var writer = FieldWriter()
         writer.add(String(files.count))
         for file in files {
@@ -69,7 +71,7 @@ struct TrialJob: Equatable {
         self.uses = uses
     }
 
-    init?(_ bytes: [UInt8]) {
+    package init?(_ bytes: [UInt8]) {
         var reader = FieldReader(bytes)
         guard let count = reader.next().flatMap({ Int($0) }), count >= 0 else { return nil }
         files = []
@@ -91,7 +93,7 @@ struct TrialJob: Equatable {
 }
 
 /// One thing that the child says.
-enum TrialWord: Equatable {
+package enum TrialWord: Equatable {
     /// What it is about to do, with which file: what to blame if it says nothing more.
     case begins(file: Int, deed: String)
     /// A file is loaded: what it offers.
@@ -103,7 +105,7 @@ enum TrialWord: Equatable {
     /// It came to its end.
     case done
 
-    func write(to writer: inout FieldWriter) {
+    package func write(to writer: inout FieldWriter) {
         switch self {
         case .begins(let file, let deed):
             for text in ["begins", String(file), deed] { writer.add(text) }
@@ -123,7 +125,7 @@ enum TrialWord: Equatable {
     }
 
     /// The words in `bytes`; what is cut off at the end is dropped.
-    static func read(_ bytes: [UInt8], files: [PluginFile]) -> [TrialWord] {
+    package static func read(_ bytes: [UInt8], files: [PluginFile]) -> [TrialWord] {
         var reader = FieldReader(bytes)
         var words: [TrialWord] = []
         while let kind = reader.next(), let word = read(kind, &reader, files) {

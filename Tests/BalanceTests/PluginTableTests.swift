@@ -193,4 +193,28 @@ struct PluginTableTests {
         unsafe #expect(seen == ["2A", "5.0", "0", "octopus-node", "418"])
         #expect(verdict.atOnce && verdict.state == .draining && verdict.weightPercent == nil)
     }
+
+    @Test("a check whose counts and lengths are larger than memory ends no process")
+    func endlessAnswers() throws {
+        let script = CheckScript()
+        let pair = UnsafeMutablePointer<trivet_pair>.allocate(capacity: 32)
+        defer { unsafe pair.deallocate() }
+        unsafe pair.initialize(
+            repeating: trivet_pair(key: text("key"), value: text("value")), count: 32)
+        unsafe pair[0].value.len = -1
+        unsafe script.probe = { _, probe in
+            unsafe probe.pointee.headers = UnsafePointer(pair)
+            unsafe probe.pointee.header_count = -1
+            return true
+        }
+        unsafe script.judge = { _, verdict in
+            unsafe verdict.pointee.metadata = UnsafePointer(pair)
+            unsafe verdict.pointee.metadata_count = .max
+            return TRIVET_ROUND_DONE
+        }
+        let (_, instance) = try check(script)
+        #expect(instance.probe(node: 0, step: 0, timeoutMs: 1)?.headers.isEmpty == true)
+        let verdict = instance.judge(node: 0, reply: ProbeReply(outcome: .ok)).verdict
+        #expect(verdict.metadata.map(\.0) == Array(repeating: "key", count: 31))
+    }
 }

@@ -214,4 +214,19 @@ struct PoolViewPickTests {
         _ = view.pick()
         #expect(view.reason == "")
     }
+
+    @Test("a reason that claims to be longer than memory ends no process")
+    func endlessReason() throws {
+        let ground = try Ground(tiers: [0])
+        let script = Script()
+        unsafe script.pick = { _, _, answer in
+            unsafe answer.pointee.node = 0
+            unsafe answer.pointee.reason = text("why")
+            unsafe answer.pointee.reason.len = -1
+            return TRIVET_PICKED
+        }
+        let view = try ground.view(script)
+        #expect(view.pick() == .node(index: 0, token: 0, strategy: 0))
+        #expect(view.reason == "")
+    }
 }

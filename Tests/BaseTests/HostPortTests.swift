@@ -11,6 +11,7 @@ import Testing
         #expect(HostPort("Node1.Example.com.:443") == .name("node1.example.com", port: 443))
         #expect(HostPort("my_node:1") == .name("my_node", port: 1))
         #expect(HostPort("unix:/run/a:b.sock") == .unix(path: "/run/a:b.sock"))
+        #expect(HostPort("Unix:6") == .unix(path: "6"))
         #expect(HostPort("[::]:0") == .ip(.v6Any, port: 0))
     }
 

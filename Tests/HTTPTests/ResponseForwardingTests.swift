@@ -42,6 +42,15 @@ struct ResponseForwardingTests {
                 == "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
     }
 
+    @Test("a Connection field with a word that is none hides no field that it lists behind it")
+    func malformedConnection() {
+        let response = Response(
+            "HTTP/1.1 200 OK\r\nConnection: \u{FF}, x-hop, a b,close\r\nX-Hop: 1\r\nContent-Length: 0\r\n\r\n"
+        )
+        #expect(response.forwarded == "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        #expect(!response.keepAlive)
+    }
+
     @Test("a body that never was is still described to HEAD and 304, and not to 204")
     func withoutBody() {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"

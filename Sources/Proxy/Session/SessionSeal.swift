@@ -15,15 +15,15 @@
 import Base
 
 /// What a strategy has a client carry: up to 64 bytes.
-struct Carried {
-    static let limit = 64
-    private(set) var bytes: [64 of UInt8] = .init(repeating: 0)
-    private(set) var count = 0
+package struct Carried {
+    package static let limit = 64
+    package private(set) var bytes: [64 of UInt8] = .init(repeating: 0)
+    package private(set) var count = 0
 
-    init() {}
+    package init() {}
 
     /// What is beyond the limit is left out: it was refused where it came from.
-    init(_ source: Span<UInt8>) {
+    package init(_ source: Span<UInt8>) {
         count = min(source.count, Self.limit)
         for index in 0..<count { bytes[index] = source[index] }
     }
@@ -36,7 +36,7 @@ struct Carried {
         count += 1
     }
 
-    func isSame(as other: Span<UInt8>) -> Bool {
+    package func isSame(as other: Span<UInt8>) -> Bool {
         guard count == other.count else { return false }
         for index in 0..<count where bytes[index] != other[index] { return false }
         return true
@@ -44,31 +44,37 @@ struct Carried {
 }
 
 /// What is sealed into a value.
-struct SessionContent {
+package struct SessionContent {
     /// Nil: it names none.
-    var node: UInt64?
-    var carried = Carried()
+    package var node: UInt64?
+    package var carried = Carried()
     /// Seconds since 1970 at which it is worth nothing any more.
-    var expiry: UInt32 = 0
+    package var expiry: UInt32 = 0
+
+    package init(node: UInt64? = nil, carried: Carried = Carried(), expiry: UInt32 = 0) {
+        self.node = node
+        self.carried = carried
+        self.expiry = expiry
+    }
 }
 
 /// A value that was opened.
-struct OpenedSession {
-    var content: SessionContent
+package struct OpenedSession {
+    package var content: SessionContent
     /// Signed with the older of two secrets.
-    var isOld: Bool
+    package var isOld: Bool
 }
 
 /// A value as it goes to a client.
-struct SessionValue {
+package struct SessionValue {
     /// 14 + 8 + 64 + 16 bytes make 136 characters.
     static let limit = 136
-    fileprivate(set) var text: [136 of UInt8] = .init(repeating: 0)
-    fileprivate(set) var count = 0
+    package fileprivate(set) var text: [136 of UInt8] = .init(repeating: 0)
+    package fileprivate(set) var count = 0
 }
 
 /// The keys of one pool's cookie. Plain bytes: copying it retains nothing.
-struct SessionSeal: Sendable {
+package struct SessionSeal: Sendable {
     private static let version: UInt8 = 1
     private static let hasNode: UInt8 = 1
     private static let hasCarried: UInt8 = 2
@@ -99,7 +105,7 @@ struct SessionSeal: Sendable {
     private let isRotating: Bool
 
     /// `secrets`: one or two; the first signs.
-    init(secrets: [[UInt8]], pool: String, cookie: String) {
+    package init(secrets: [[UInt8]], pool: String, cookie: String) {
         precondition(
             !secrets.isEmpty && secrets.count <= 2, "judged when the configuration is read")
         newest = Keys(secret: secrets[0], pool: pool, cookie: cookie)
@@ -109,7 +115,7 @@ struct SessionSeal: Sendable {
 
     /// Four compressions of SHA-256 for a node alone, up to nine for all there can be. A nonce is used
     /// once; it is no secret.
-    func seal(_ content: borrowing SessionContent, nonce: UInt64) -> SessionValue {
+    package func seal(_ content: borrowing SessionContent, nonce: UInt64) -> SessionValue {
         var bytes: [102 of UInt8] = .init(repeating: 0)
         bytes[0] = Self.version
         bytes[1] =
@@ -145,7 +151,7 @@ struct SessionSeal: Sendable {
 
     /// Nil for what was not sealed with one of the secrets for this pool and cookie, is damaged in any
     /// bit, or has expired. What is forged costs two compressions, four while secrets rotate.
-    func open(_ text: Span<UInt8>, now: UInt32) -> OpenedSession? {
+    package func open(_ text: Span<UInt8>, now: UInt32) -> OpenedSession? {
         guard text.count <= SessionValue.limit else { return nil }
         var bytes: [102 of UInt8] = .init(repeating: 0)
         var room = bytes.mutableSpan
