@@ -44,7 +44,7 @@ package struct Timestamp: Equatable, Sendable, CustomStringConvertible {
     /// The Gregorian date of a day counted from 1970-01-01: Howard Hinnant, "chrono-Compatible
     /// Low-Level Date Algorithms", `civil_from_days`. Years there begin in March, so that the leap
     /// day is the last one.
-    private static func date(day: Int) -> (year: Int, month: Int, day: Int) {
+    package static func date(day: Int) -> (year: Int, month: Int, day: Int) {
         let shifted = day + 719_468  // days from 0000-03-01 to 1970-01-01
         let era = shifted / 146_097  // 400 years
         let ofEra = shifted % 146_097

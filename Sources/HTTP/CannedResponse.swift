@@ -1,6 +1,5 @@
 // The responses that Trivet gives itself: a status and one plain sentence, for whoever reads it with
-// curl. No page, no product name, no date (there is no clock here, and RFC 9110 section 6.6.1 asks
-// for one only of responses to requests that could be served).
+// curl. No page, no product name.
 
 import Base
 
@@ -9,16 +8,16 @@ package enum CannedResponse {
     package static let maxLength = 1_024
 
     /// Writes a whole response: text/plain, the sentence and a line end as its body. `close` says that
-    /// the connection is closed after it, `headOnly` leaves the body out (HEAD). False, with `out` as
-    /// it was, when it does not fit.
+    /// the connection is closed after it, `headOnly` leaves the body out (HEAD), `date` is the Date line.
+    /// False, with `out` as it was, when it does not fit.
     @_lifetime(out: copy out)
     @discardableResult
     package static func write(
         status: UInt16, sentence: StaticString, close: Bool, headOnly: Bool,
-        to out: inout OutputSpan<UInt8>
+        date: Span<UInt8> = Span(), to out: inout OutputSpan<UInt8>
     ) -> Bool {
         let before = out.count
-        if writeAll(status, sentence, close, headOnly, to: &out) { return true }
+        if writeAll(status, sentence, close, headOnly, date, to: &out) { return true }
         out.removeLast(out.count - before)
         return false
     }
@@ -26,10 +25,11 @@ package enum CannedResponse {
     @_lifetime(out: copy out)
     private static func writeAll(
         _ status: UInt16, _ sentence: StaticString, _ close: Bool, _ headOnly: Bool,
-        to out: inout OutputSpan<UInt8>
+        _ date: Span<UInt8>, to out: inout OutputSpan<UInt8>
     ) -> Bool {
         guard out.write("HTTP/1.1 "), out.write(decimal: UInt64(status)), out.write(" "),
-            out.write(reason(status)), out.write("\r\n")
+            out.write(reason(status)), out.write("\r\n"),
+            status < 200 || out.write(date, 0, date.count)
         else { return false }
         // RFC 9110 section 15.5.6: a 405 says what is allowed. Other methods go to the nodes.
         if status == 405 {

@@ -8,6 +8,8 @@ enum FieldKind: UInt8 {
     case host, contentLength, transferEncoding, connection, keepAlive, proxyConnection, te, trailer
     case upgrade, expect, maxForwards, http2Settings
     case forwarded, forwardedFor, forwardedProto, forwardedHost
+    /// End-to-end; ours to add to a response that lacks it.
+    case date
     /// End-to-end, but one of the cookies in it may be our own.
     case cookie
     /// Any field that a Connection field of the same head lists (RFC 9110 section 7.6.1).
@@ -22,6 +24,7 @@ enum FieldKind: UInt8 {
             if first == 0x74, matchesFolded(bytes, start, "te") { self = .te }
         case 4:
             if first == 0x68, matchesFolded(bytes, start, "host") { self = .host }
+            if first == 0x64, matchesFolded(bytes, start, "date") { self = .date }
         case 6:
             if first == 0x65, matchesFolded(bytes, start, "expect") { self = .expect }
             if first == 0x63, matchesFolded(bytes, start, "cookie") { self = .cookie }
@@ -69,7 +72,7 @@ enum FieldKind: UInt8 {
     /// keep: a client must not be able to make a node miss it by naming it there. What is
     /// hop-by-hop by itself goes anyway.
     var canBeListed: Bool {
-        self == .other || self == .trailer || self == .cookie
+        self == .other || self == .trailer || self == .cookie || self == .date
     }
 }
 
@@ -81,7 +84,7 @@ func isAllowedInTrailer(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) -> Bool 
     guard FieldKind(bytes, start, end) == .other else { return false }
     switch end - start {
     case 3: return !matchesFolded(bytes, start, "age") && !matchesFolded(bytes, start, "via")
-    case 4: return !matchesFolded(bytes, start, "date") && !matchesFolded(bytes, start, "vary")
+    case 4: return !matchesFolded(bytes, start, "vary")
     case 5: return !matchesFolded(bytes, start, "range")
     case 6: return !matchesFolded(bytes, start, "pragma")
     case 7:

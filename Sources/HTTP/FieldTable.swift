@@ -251,6 +251,9 @@ struct FieldTable: ~Copyable {
     }
 }
 
+/// Commas in a Transfer-Encoding field. There are five codings in all.
+private let commaLimit = 16
+
 /// What a Transfer-Encoding value comes to. Only `chunked`, once and alone, is understood.
 enum TransferCoding {
     case chunked
@@ -269,22 +272,29 @@ enum TransferCoding {
         }
         self = .ambiguous
         var index = start
+        var codings = 0
         var chunked = 0
         var isLast = false
+        var commas = 0
         // Codings with parameters are not looked into: ambiguous is the safe answer.
         while index < end {
+            // Elements of a list: empty ones are ignored, but not any number of them (RFC 9110
+            // section 5.6.1.2).
+            while index < end, isBlank(bytes[index]) || bytes[index] == comma {
+                if bytes[index] == comma { commas += 1 }
+                index += 1
+            }
+            if index == end { break }
             let token = index
             while index < end, isTokenCharacter(bytes[index]) { index += 1 }
             guard index > token else { return }
+            codings += 1
             isLast = isWord(bytes, token, index, "chunked")
             if isLast { chunked += 1 }
             while index < end, isBlank(bytes[index]) { index += 1 }
-            if index == end { break }
-            guard bytes[index] == comma else { return }
-            index += 1
-            while index < end, isBlank(bytes[index]) { index += 1 }
-            if index == end { return }
+            guard index == end || bytes[index] == comma else { return }
         }
-        if isLast, chunked == 1 { self = .unsupported }
+        guard isLast, chunked == 1, commas <= commaLimit else { return }
+        self = codings == 1 ? .chunked : .unsupported
     }
 }

@@ -97,7 +97,7 @@ extension RequestHead {
         for index in 0..<table.count {
             let field = table.fields[index]
             switch table.kind(index) {
-            case .other, .trailer: break
+            case .other, .trailer, .date: break
             case .cookie:
                 guard !cookie.isEmpty, hasCookie(bytes, field, named: cookie) else { break }
                 guard copier.flush(bytes, to: &out),

@@ -30,7 +30,7 @@ package struct RequestHead: ~Copyable {
     /// The host, with its port if there is one, that the request is for: that of an absolute-form,
     /// else of the Host field. Empty when an HTTP/1.0 client named none.
     package private(set) var authority = ByteRange.empty
-    /// 0 or 1.
+    /// 0 or 1; 1 for all later ones, too.
     package private(set) var minorVersion: UInt8 = 1
     package private(set) var framing = BodyFraming.none
     /// Whether the client lets its connection be used again (RFC 9112 section 9.3).

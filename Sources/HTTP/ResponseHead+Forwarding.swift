@@ -39,23 +39,24 @@ extension ResponseHead {
 
     /// Writes the head as it goes to the client. `bytes` are those that `parse` called complete.
     /// False, with `out` as it was, when it does not fit; it takes at most 256 bytes more than the
-    /// head had, and a byte for each field. With framing `untilClose` the head says that the connection will be closed.
-    /// `lines`: whole header lines of our own to add behind the node's, each with its line end; not to
-    /// an interim response.
+    /// head had, and a byte for each field. With framing `untilClose` the head says that the connection
+    /// will be closed.
+    /// `lines`: whole header lines of our own to add behind the node's, each with its line end; `date`:
+    /// the line for a response that has no Date (RFC 9110 section 6.6.1). None to an interim response.
     @_lifetime(out: copy out)
     package func writeForwarded(
         _ bytes: Span<UInt8>, facts: ResponseFacts, adding lines: Span<UInt8> = Span(),
-        to out: inout OutputSpan<UInt8>
+        date: Span<UInt8> = Span(), to out: inout OutputSpan<UInt8>
     ) -> Bool {
         let before = out.count
-        if writeHead(bytes, facts, lines, to: &out) { return true }
+        if writeHead(bytes, facts, lines, date, to: &out) { return true }
         out.removeLast(out.count - before)
         return false
     }
 
     @_lifetime(out: copy out)
     private func writeHead(
-        _ bytes: Span<UInt8>, _ facts: ResponseFacts, _ lines: Span<UInt8>,
+        _ bytes: Span<UInt8>, _ facts: ResponseFacts, _ lines: Span<UInt8>, _ date: Span<UInt8>,
         to out: inout OutputSpan<UInt8>
     ) -> Bool {
         // Always our own version (RFC 9112 section 2.3), to an HTTP/1.0 client too.
@@ -63,11 +64,15 @@ extension ResponseHead {
             out.write(bytes, reason), out.write("\r\n")
         else { return false }
         var copier = LineCopier()
+        var hasDate = isInterim
         for index in 0..<table.count {
             switch table.kind(index) {
             case .contentLength, .transferEncoding, .connection, .keepAlive, .proxyConnection, .te,
                 .upgrade, .http2Settings, .listed:
                 continue
+            case .date:
+                hasDate = true
+                fallthrough
             case .other, .trailer, .host, .expect, .maxForwards, .forwarded, .forwardedFor,
                 .forwardedProto, .forwardedHost, .cookie:
                 guard copier.add(bytes, table.fields[index], to: &out) else { return false }
@@ -76,7 +81,9 @@ extension ResponseHead {
         guard copier.flush(bytes, to: &out) else { return false }
         // An interim response says nothing about the body or the connection.
         if isInterim { return out.write("\r\n") }
-        guard out.write(lines, 0, lines.count) else { return false }
+        guard hasDate || out.write(date, 0, date.count), out.write(lines, 0, lines.count) else {
+            return false
+        }
         if facts.framing == .none, let announcedLength {
             guard out.write(framing: .length(announcedLength)) else { return false }
         } else {

@@ -16,7 +16,7 @@ enum VersionOutcome {
 }
 
 /// Reads the version at `start` (RFC 9112 section 2.3): "HTTP/", a digit, a dot, a digit; the name
-/// counts case. Minor versions above 1 do not exist, so who sends one probes: malformed.
+/// counts case. A minor version above 1, should there ever be one, is read as 1 (RFC 9110 section 2.5).
 func readVersion(_ bytes: Span<UInt8>, _ start: Int) -> VersionOutcome {
     guard start + versionLength <= bytes.count else {
         // Say early that this will never be a version.
@@ -32,7 +32,7 @@ func readVersion(_ bytes: Span<UInt8>, _ start: Int) -> VersionOutcome {
     else { return .malformed }
     guard bytes[start + 5] == UInt8(ascii: "1") else { return .otherMajor }
     let minor = bytes[start + 7] &- 0x30
-    return minor <= 1 ? .version(minor: minor) : .malformed
+    return .version(minor: min(minor, 1))
 }
 
 /// Whether a head of which `seen` bytes were not enough is still incomplete and need not be looked

@@ -17,6 +17,8 @@ struct BodyStream: ~Copyable {
     private var pipe = Pipe()
     /// Payload bytes that have left for the other side.
     private(set) var moved: UInt64 = 0
+    /// Payload bytes that were thrown away.
+    private(set) var discarded: UInt64 = 0
     /// The whole body was read, and what is left of it lies in `output` or the pipe.
     private var isRead = false
     /// A body that ended with its connection still needs its last chunk.
@@ -103,6 +105,37 @@ struct BodyStream: ~Copyable {
                 return outcome == .wait ? rest(&source, &kit) : outcome
             }
         }
+    }
+
+    /// Reads on and throws away what comes, up to the end of the body: for an upload that its node takes
+    /// no more of. Never makes the body `isDone`.
+    mutating func discard(from source: inout Link, _ kit: inout Kit) -> Outcome {
+        end(&kit)
+        var reads = 0
+        while !isRead {
+            if !source.input.isEmpty {
+                let before = source.input.count
+                let piece = nextPiece(&source.input)
+                if let fault = piece.fault { return .malformed(fault) }
+                let count = UInt64(piece.payload.length)
+                discarded += count
+                if case .length = self.source { left -= count }
+                source.input.consume(piece.consumed)
+                isRead = piece.isLast
+                if source.input.count < before { continue }
+            }
+            guard reads < Self.readLimit else { return .yield }
+            reads += 1
+            switch source.fill(&kit) {
+            case .more: break
+            case .wait:
+                source.rest(&kit)
+                return .wait
+            case .ended: return .cutShort
+            case .failed(let code): return .sourceFailed(code)
+            }
+        }
+        return .finished
     }
 
     /// Gives back what it has borrowed.

@@ -22,6 +22,16 @@ struct Exchange: ~Copyable {
         case done
     }
 
+    /// What is waited for.
+    enum Wait: UInt8 {
+        /// A byte in either direction.
+        case progress
+        /// The response, the request being through.
+        case answer
+        /// That the node goes on to take an upload it has answered already, while nothing else moves.
+        case room
+    }
+
     let client: UInt32
     let pool: UInt16
     var phase = Phase.connecting
@@ -36,7 +46,8 @@ struct Exchange: ~Copyable {
     /// be; 0 once it is dropped.
     var headLength: Int
     var up: BodyStream
-    /// No more of the request's body is sent: the node does not read it.
+    /// No more of the request's body is sent: the node does not read it. What the client still sends
+    /// of it is thrown away, so that the client comes to read its answer.
     var uploadAbandoned = false
     /// Idempotent and without a body: may go to another node until a byte of a response was forwarded.
     let isReplayable: Bool
@@ -72,6 +83,8 @@ struct Exchange: ~Copyable {
 
     // The response.
     var answer = Answer.awaited
+    /// Bytes of an incomplete head that the parser has seen.
+    var answerSeen = 0
     /// An interim response has gone to the client: nothing is sent to another node any more, but an
     /// answer of our own still makes sense.
     var interimSent = false
@@ -86,7 +99,7 @@ struct Exchange: ~Copyable {
 
     // The timer: set at all, and for which wait.
     var isArmed = false
-    var awaitsAnswer = false
+    var awaits = Wait.progress
 
     // For counters and the log; monotonic nanoseconds.
     let startedAt: UInt64
@@ -111,6 +124,15 @@ struct Exchange: ~Copyable {
         isReplayable = head.method.isIdempotent && !head.framing.hasBody
         startedAt = now
         pickedAt = now
+    }
+
+    /// Counts up with every byte that has moved on, or was thrown away.
+    var progress: UInt64 { up.moved &+ up.discarded &+ down.moved }
+
+    /// Whether a node that has answered before the end of the request's body is to get the rest of it.
+    /// By an error, or by closing, it says that it wants no more.
+    var wantsRest: Bool {
+        !up.isDone && !uploadAbandoned && upstreamStays && status < 300
     }
 
     var triedCount: Int { min(Int(attempt), 8) }

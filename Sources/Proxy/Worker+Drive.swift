@@ -16,14 +16,14 @@ extension Worker {
             }
             return
         }
-        let before = exchange.it.up.moved &+ exchange.it.down.moved
+        let before = exchange.it.progress
         if exchange.it.phase == .tunnel {
             driveTunnel(index)
             return
         }
         guard pumpUp(index) else { return }
         guard pumpDown(index) else { return }
-        rearm(index, moved: exchange.it.up.moved &+ exchange.it.down.moved != before)
+        rearm(index, moved: exchange.it.progress != before)
     }
 
     /// Timers measure progress: how long no byte may move depends on what is awaited.
@@ -31,19 +31,48 @@ extension Worker {
         let exchange = exchanges.at(index)
         let pool = settings[Int(exchange.it.pool)]
         let client = clients.at(exchange.it.client)
-        let awaitsAnswer = exchange.it.answer == .awaited && exchange.it.up.isDone
-        let isFresh = exchange.it.awaitsAnswer != awaitsAnswer || client.it.deadline == 0
+        let awaits = wait(of: exchange)
+        let isFresh = exchange.it.awaits != awaits || client.it.deadline == 0
         guard moved || isFresh || !exchange.it.isArmed else { return }
         exchange.it.isArmed = true
-        exchange.it.awaitsAnswer = awaitsAnswer
-        arm(exchange.it.client, after: awaitsAnswer ? pool.responseTimeout : pool.idleTimeout)
+        exchange.it.awaits = awaits
+        switch awaits {
+        case .progress: arm(exchange.it.client, after: pool.idleTimeout)
+        case .answer: arm(exchange.it.client, after: pool.responseTimeout)
+        case .room: arm(exchange.it.client, after: Self.standstill)
+        }
+    }
+
+    // How long a node that has answered may take nothing of the rest of the request, while its answer
+    // does not move either: a client that reads only after its upload would wait for ever.
+    private static let standstill: UInt64 = 1_000_000_000
+
+    private func wait(of exchange: Ref<Exchange>) -> Exchange.Wait {
+        if exchange.it.answer == .awaited { return exchange.it.up.isDone ? .answer : .progress }
+        if exchange.it.up.isDone || exchange.it.uploadAbandoned
+            || upstreams[exchange.it.upstream].link.canWrite
+        {
+            return .progress
+        }
+        let answerMoves =
+            exchange.it.answer == .streaming && clients[exchange.it.client].link.canWrite
+        return answerMoves ? .progress : .room
+    }
+
+    /// The node is not going to take the rest of an upload: the client is still heard out.
+    mutating func abandonUpload(_ index: UInt32) {
+        let exchange = exchanges.at(index)
+        exchange.it.uploadAbandoned = true
+        exchange.it.isArmed = false
+        drive(index)
     }
 
     /// The request's body. False: the exchange is over, or another attempt has begun.
     private mutating func pumpUp(_ index: UInt32) -> Bool {
         let exchange = exchanges.at(index)
         let upstream = upstreams.at(exchange.it.upstream)
-        if exchange.it.up.isDone || exchange.it.uploadAbandoned {
+        if exchange.it.uploadAbandoned { return discardUpload(index) }
+        if exchange.it.up.isDone {
             if upstream.it.link.output.isEmpty { return true }
             if case .failed = upstream.it.link.flush(&kit) {
                 return uploadRefused(index)
@@ -62,13 +91,30 @@ extension Worker {
         case .sinkFailed:
             return uploadRefused(index)
         case .malformed(let fault):
-            settle(index, .abandoned)
             if exchange.it.responseStarted {
-                cut(index)
-            } else {
-                fail(index, fault.status, fault.sentence)
+                // One answer is enough: it goes on to its end, the request does not.
+                exchange.it.uploadAbandoned = true
+                return true
             }
+            settle(index, .abandoned)
+            fail(index, fault.status, fault.sentence)
             return false
+        }
+    }
+
+    /// What the client still sends of a body that the node does not take. False: the exchange is over.
+    private mutating func discardUpload(_ index: UInt32) -> Bool {
+        let exchange = exchanges.at(index)
+        let client = clients.at(exchange.it.client)
+        switch exchange.it.up.discard(from: &client.it.link, &kit) {
+        case .yield:
+            enqueue(client: exchange.it.client)
+            return true
+        case .sourceFailed:
+            clientGone(index)
+            return false
+        // Who has ended its side may still read.
+        case .wait, .finished, .cutShort, .sinkFailed, .malformed: return true
         }
     }
 
@@ -119,6 +165,13 @@ extension Worker {
                 return false
             }
         }
+        if exchange.it.wantsRest && !upstream.it.link.peerEnding {
+            if case .failed = client.it.link.flush(&kit) {
+                clientGone(index)
+                return false
+            }
+            return true
+        }
         finish(index)
         return false
     }
@@ -134,6 +187,7 @@ extension Worker {
         let exchange = exchanges.at(index)
         let upstream = upstreams.at(exchange.it.upstream)
         if upstream.it.link.input.isEmpty {
+            exchange.it.answerSeen = 0
             switch upstream.it.link.fill(&kit) {
             case .more: break
             case .wait: return .waits
@@ -146,15 +200,17 @@ extension Worker {
         while true {
             let outcome = responseHead.parse(
                 upstream.it.link.input.bytes, requestMethod: exchange.it.method,
-                upgradePassed: exchange.it.wantsWebSocket)
+                upgradePassed: exchange.it.wantsWebSocket, seen: exchange.it.answerSeen)
             switch outcome {
             case .complete(let length):
+                exchange.it.answerSeen = 0
                 return forwardHead(index, length)
             case .invalid(let fault):
                 settle(index, .broken)
                 fail(index, fault.status, fault.sentence)
                 return .over
             case .incomplete:
+                exchange.it.answerSeen = upstream.it.link.input.count
                 switch upstream.it.link.fill(&kit) {
                 case .more: continue
                 case .wait: return .waits
@@ -186,8 +242,10 @@ extension Worker {
                 passUpgrade: responseHead.upgradeAccepted)
             let bytes = upstream.it.link.input.bytes
             if isInterim { setCookie.clear() } else { prepareCookie(exchange) }
+            dateLine.set(second: UInt64(wallSeconds()))
             let fits = kit.scratch.write {
-                responseHead.writeForwarded(bytes, facts: facts, adding: setCookie.span, to: &$0)
+                responseHead.writeForwarded(
+                    bytes, facts: facts, adding: setCookie.span, date: dateLine.span, to: &$0)
             }
             guard fits else {
                 kit.scratch.clear()

@@ -160,9 +160,11 @@ extension Worker {
     ) {
         let client = clients.at(index)
         kit.scratch.clear()
+        dateLine.set(second: UInt64(wallSeconds()))
         _ = kit.scratch.write {
             CannedResponse.write(
-                status: status, sentence: sentence, close: !stays, headOnly: asHead, to: &$0)
+                status: status, sentence: sentence, close: !stays, headOnly: asHead,
+                date: dateLine.span, to: &$0)
         }
         if case .failed = client.it.link.sendScratch(&kit) {
             close(client: index)
@@ -216,19 +218,18 @@ extension Worker {
         linger(index)
     }
 
-    /// Sends what is left to say, says goodbye, and reads into nowhere until the client does too.
+    /// Sends what is left to say, says goodbye, and reads into nowhere until the client does too. It
+    /// reads from the first: a client may take nothing until it has sent all of its request.
     mutating func linger(_ index: UInt32) {
         let client = clients.at(index)
-        switch client.it.link.flush(&kit) {
-        case .wait:
-            arm(index, after: Self.lingerLimit)
-            return
-        case .failed:
+        let unsent = client.it.link.output.count
+        let flushed = client.it.link.flush(&kit)
+        if case .failed = flushed {
             close(client: index)
             return
-        case .done: break
         }
-        if !client.it.saidGoodbye {
+        if client.it.link.output.count < unsent { client.it.lingerUntil = now &+ Self.lingerLimit }
+        if flushed == .done && !client.it.saidGoodbye {
             client.it.saidGoodbye = true
             Socket.endSending(client.it.link.fd)
         }
@@ -241,8 +242,13 @@ extension Worker {
             case .more: client.it.link.input.clear()
             case .wait:
                 kit.buffers.reclaim(&client.it.link.input)
-                let pause = isDraining ? Self.drainPause : Self.lingerPause
+                var pause = isDraining ? Self.drainPause : Self.lingerPause
+                if flushed == .wait { pause = Self.lingerLimit }
                 arm(index, after: min(pause, client.it.lingerUntil &- now))
+                return
+            case .ended where flushed == .wait:
+                // It will send no more, and may still read.
+                arm(index, after: client.it.lingerUntil &- now)
                 return
             case .ended, .failed:
                 close(client: index)
@@ -285,7 +291,12 @@ extension Worker {
             settle(index, .ok)
             endTunnel(index)
         case .running:
-            if exchange.it.responseStarted {
+            if exchange.it.awaits == .room {
+                abandonUpload(index)
+            } else if exchange.it.answer == .done {
+                // Its answer it has; the rest of its upload it does not send, or the node not take.
+                finish(index)
+            } else if exchange.it.responseStarted {
                 // Who did not move? A client that takes nothing says nothing about the node.
                 let clientWaits = clients[exchange.it.client].link.canWrite
                 settle(index, clientWaits ? .timedOut : .abandoned)

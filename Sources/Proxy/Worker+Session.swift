@@ -157,7 +157,7 @@ extension Worker {
     }
 
     /// Seconds since 1970. Asked for at most once a turn, and only in turns that need it.
-    private mutating func wallSeconds() -> UInt32 {
+    mutating func wallSeconds() -> UInt32 {
         if wallReadAt != now {
             wallReadAt = now
             wall = UInt32(truncatingIfNeeded: wallNow() / 1_000_000_000)

@@ -43,6 +43,7 @@ struct Worker: ~Copyable {
     /// Seconds since 1970, as of the turn at `wallReadAt`.
     var wall: UInt32 = 0
     var wallReadAt: UInt64 = 0
+    var dateLine = DateLine()
     /// By the nodes' rows on the board. Who is gone keeps its name until another takes the row.
     var idle: [IdleList] = []
     var nodeNames: [String] = []
@@ -117,6 +118,7 @@ struct Worker: ~Copyable {
             now = monotonicNow()
             clock.now = now
             refresh()
+            for i in 0..<count { noteIdle(poller[i]) }
             for i in 0..<count { handle(poller[i]) }
             runQueue()
             expire()
@@ -164,6 +166,17 @@ struct Worker: ~Copyable {
         if shared.orders.current != .serve && !isDraining { beginDrain() }
         if acceptRestsUntil > 0 && now >= acceptRestsUntil { resumeAccepting() }
         if farewell.next > 0 && now >= farewell.next { sayFarewell() }
+    }
+
+    /// What an idle connection to a node says, or that it has ended, is heard before any request of this
+    /// turn takes it: else it would be the answer to that.
+    private mutating func noteIdle(_ event: Event) {
+        let token = Token(packed: event.token)
+        guard token.kind == .upstream, upstreams.isLive(token.handle) else { return }
+        let upstream = upstreams.at(token.handle.index)
+        guard upstream.it.client == .max else { return }
+        upstream.it.link.note(event)
+        drop(idle: token.handle.index)
     }
 
     private mutating func handle(_ event: Event) {

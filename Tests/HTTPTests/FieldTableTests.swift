@@ -102,19 +102,21 @@ struct FieldTableTests {
         }
     }
 
-    @Test("a transfer coding is chunked only when it is that word alone")
+    @Test("a transfer coding is chunked only when it is that word alone, empty elements aside")
     func codings() {
         func coding(_ value: String) -> TransferCoding {
             let bytes = latin(value)
             return TransferCoding(bytes.span, .init(0, bytes.count))
         }
-        for value in ["chunked", "CHUNKED", "Chunked"] { #expect(coding(value) == .chunked) }
+        for value in ["chunked", "CHUNKED", "Chunked", "chunked,", ",chunked", " , ,chunked ,"] {
+            #expect(coding(value) == .chunked, "\(value)")
+        }
         for value in ["gzip, chunked", "gzip,deflate,chunked", "x , Chunked"] {
             #expect(coding(value) == .unsupported, "\(value)")
         }
         let ambiguous = [
-            "", "identity", "gzip", "chunked, gzip", "chunked, chunked", "chunked,", ",chunked",
-            "chunked;q=1", "\"chunked\"", "chunked x", "xchunked", "chunked\u{0B}", "'chunked'",
+            "", "identity", "gzip", "chunked, gzip", "chunked, chunked", ",", " , ,",
+            "chunked" + String(repeating: ",", count: 17), "chunked;q=1", "\"chunked\"", "chunked x", "xchunked", "chunked\u{0B}", "'chunked'",
             "chunk", "chunked, identity", "gzip;x=1, chunked", "chunked\u{A0}",
         ]
         for value in ambiguous { #expect(coding(value) == .ambiguous, "\(value)") }

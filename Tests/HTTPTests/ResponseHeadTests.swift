@@ -39,7 +39,7 @@ struct ResponseHeadTests {
     func malformedLine() {
         let inputs = [
             "hello", "\r\nHTTP/1.1 200 OK\r\n", "HTTP/2.0 200 OK\r\n", "HTTP/0.9 200 OK\r\n",
-            "HTTP/1.2 200 OK\r\n", "http/1.1 200 OK\r\n", "HTTP/1.1  200 OK\r\n",
+            "http/1.1 200 OK\r\n", "HTTP/1.1  200 OK\r\n",
             "HTTP/1.1 20 OK\r\n", "HTTP/1.1 2000 OK\r\n", "HTTP/1.1 +20 OK\r\n",
             "HTTP/1.1 099 OK\r\n", "HTTP/1.1 600 OK\r\n", "HTTP/1.1 999 OK\r\n",
             "HTTP/1.1 2x0 OK\r\n", "HTTP/1.1\t200 OK\r\n", "HTTP/1.1 200\tOK\r\n",
