@@ -268,7 +268,7 @@ extension Worker {
             if client.it.seen > 0 {
                 reject(
                     index, 408, "the request's header fields did not arrive in time", stays: false,
-                    asHead: false)
+                    asHead: beginsWithHead(client))
             } else {
                 close(client: index)
             }

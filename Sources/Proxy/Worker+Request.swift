@@ -38,7 +38,9 @@ extension Worker {
                     begin(index, headLength: length)
                     return
                 case .invalid(let fault):
-                    reject(index, fault.status, fault.sentence, stays: false, asHead: false)
+                    reject(
+                        index, fault.status, fault.sentence, stays: false,
+                        asHead: beginsWithHead(client))
                     return
                 case .incomplete:
                     if client.it.seen == 0 {
@@ -60,6 +62,15 @@ extension Worker {
                 return
             }
         }
+    }
+
+    /// Whether a request that cannot be read asks for no body (RFC 9110 section 9.3.2).
+    func beginsWithHead(_ client: Ref<Client>) -> Bool {
+        let bytes = client.it.link.input.bytes
+        let method: [5 of UInt8] = [0x48, 0x45, 0x41, 0x44, 0x20]
+        guard bytes.count >= method.count else { return false }
+        for i in method.indices where bytes[i] != method[i] { return false }
+        return true
     }
 
     /// The head that was just parsed lies at the front of the client's input.

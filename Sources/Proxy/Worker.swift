@@ -55,7 +55,7 @@ struct Worker: ~Copyable {
     var log: AccessLog
     /// Clients that go on at the end of the turn: a pipelined request, or a stream that has yielded.
     var queue: [UInt64] = []
-    var turn: [UInt64] = []
+    var resumed: [UInt64] = []
     var now: UInt64
     var sweptAt: UInt64 = 0
     var isDraining = false
@@ -102,7 +102,7 @@ struct Worker: ~Copyable {
         // Started where no worker of this or another life started, but by a chance of 2^-64.
         nonces = SplitMix64(seed: shared.nonceSeed(worker: index))
         queue.reserveCapacity(256)
-        turn.reserveCapacity(256)
+        resumed.reserveCapacity(256)
         takeOver(generation)
     }
 
@@ -115,21 +115,33 @@ struct Worker: ~Copyable {
     mutating func run() {
         while !isOver {
             let count = poller.wait(milliseconds: patience())
-            now = monotonicNow()
-            clock.now = now
-            refresh()
-            for i in 0..<count { noteIdle(poller[i]) }
-            for i in 0..<count { handle(poller[i]) }
-            runQueue()
-            expire()
-            log.flush()
+            turn(events: count, at: monotonicNow())
         }
+        leave()
+    }
+
+    /// One turn of the loop: the poller's first `count` events are dealt with, and whatever time it is
+    /// for, `time` being monotonic nanoseconds. Tests take turns by themselves, by a clock of their own.
+    mutating func turn(events count: Int, at time: UInt64) {
+        now = time
+        clock.now = time
+        refresh()
+        for i in 0..<count { noteIdle(poller[i]) }
+        for i in 0..<count { handle(poller[i]) }
+        runQueue()
+        expire()
+        log.flush()
+    }
+
+    /// Ends whatever is still there. Nothing may be asked of the worker after it.
+    mutating func leave() {
         closeEverything()
         log.flush()
         shared.inbox.put(.left(worker: index))
     }
 
-    private var isOver: Bool {
+    /// Whether it has nothing to do any more: it was told to stop, or has drained.
+    var isOver: Bool {
         switch shared.orders.current {
         case .serve: false
         case .drain: isDraining && clients.count == 0
@@ -232,14 +244,14 @@ struct Worker: ~Copyable {
 
     private mutating func runQueue() {
         guard !queue.isEmpty else { return }
-        swap(&queue, &turn)
-        for packed in turn {
+        swap(&queue, &resumed)
+        for packed in resumed {
             let handle = Handle(packed: packed)
             guard clients.isLive(handle) else { continue }
             clients.at(handle.index).it.isQueued = false
             advance(client: handle.index)
         }
-        turn.removeAll(keepingCapacity: true)
+        resumed.removeAll(keepingCapacity: true)
     }
 
     /// Sets when the patience with a client ends; `span` 0: never.
