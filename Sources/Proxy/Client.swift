@@ -20,8 +20,8 @@ struct Client: ~Copyable {
     let listener: UInt16
     /// Whether what it says about whom it forwards for is believed.
     let isTrusted: Bool
-    /// It counts among the connections of its address.
-    let isTallied: Bool
+    /// How it counts among the listener's connections.
+    let entry: ConnectionCount.Entry
     let address: IPAddress
     var phase = Phase.head
     /// A request of it was begun: the connection is no newcomer.
@@ -38,12 +38,14 @@ struct Client: ~Copyable {
     /// In the queue of those that go on at the end of the turn.
     var isQueued = false
 
-    init(fd: Int32, listener: UInt16, address: IPAddress, isTrusted: Bool, isTallied: Bool = false)
-    {
+    init(
+        fd: Int32, listener: UInt16, address: IPAddress, isTrusted: Bool,
+        entry: ConnectionCount.Entry
+    ) {
         link = Link(fd: fd)
         self.listener = listener
         self.address = address
         self.isTrusted = isTrusted
-        self.isTallied = isTallied
+        self.entry = entry
     }
 }

@@ -33,15 +33,22 @@ final class ClientTally: Sendable {
         shards = (0..<Self.shardCount).map { _ in Shard() }
     }
 
-    /// How many it has with this one.
-    func enter(_ key: Key) -> Int {
+    /// One more connection that is served; false, and nothing happens, if there are `most` already.
+    func enter(_ key: Key, most: Int) -> Bool { add(key, .served, most) }
+    func leave(_ key: Key) { remove(key, .served) }
+
+    /// The same for one that is told why it is not.
+    func tell(_ key: Key, most: Int) -> Bool { add(key, .told, most) }
+    func leaveTold(_ key: Key) { remove(key, .told) }
+
+    private func add(_ key: Key, _ kind: ClientTable.Kind, _ most: Int) -> Bool {
         let hash = hash(key)
-        return shards[Int(hash >> 59)].table.withLock { $0.enter(key, hash) }
+        return shards[Int(hash >> 59)].table.withLock { $0.add(key, hash, kind, most) }
     }
 
-    func leave(_ key: Key) {
+    private func remove(_ key: Key, _ kind: ClientTable.Kind) {
         let hash = hash(key)
-        shards[Int(hash >> 59)].table.withLock { $0.leave(key, hash) }
+        shards[Int(hash >> 59)].table.withLock { $0.remove(key, hash, kind) }
     }
 
     /// Clients that have connections.
@@ -57,41 +64,61 @@ final class ClientTally: Sendable {
 
 /// One part of a tally: open addressing, linear probing, nothing left behind by who goes.
 struct ClientTable {
+    enum Kind { case served, told }
+
+    private struct Connections {
+        var served = 0
+        var told = 0
+
+        var isNone: Bool { served == 0 && told == 0 }
+
+        subscript(kind: Kind) -> Int {
+            get { kind == .served ? served : told }
+            set { if kind == .served { served = newValue } else { told = newValue } }
+        }
+    }
+
     private struct Slot {
         var key: ClientTally.Key
         var hash: UInt64
-        /// 0: nobody's.
-        var connections: Int
+        /// None: nobody's.
+        var connections = Connections()
     }
 
     private var slots: [Slot] = []
     private(set) var count = 0
 
-    /// Allocates only when there are more clients than ever before.
-    mutating func enter(_ key: ClientTally.Key, _ hash: UInt64) -> Int {
+    /// False if there are `most` of the kind already. Allocates only when there are more clients than
+    /// ever before.
+    mutating func add(
+        _ key: ClientTally.Key, _ hash: UInt64, _ kind: Kind, _ most: Int
+    ) -> Bool {
         if count * 2 >= slots.count { grow() }
         let place = find(key, hash)
-        if slots[place].connections == 0 {
-            slots[place] = Slot(key: key, hash: hash, connections: 0)
+        guard slots[place].connections[kind] < most else { return false }
+        if slots[place].connections.isNone {
+            slots[place] = Slot(key: key, hash: hash)
             count += 1
         }
-        slots[place].connections += 1
-        return slots[place].connections
+        slots[place].connections[kind] += 1
+        return true
     }
 
-    mutating func leave(_ key: ClientTally.Key, _ hash: UInt64) {
+    mutating func remove(_ key: ClientTally.Key, _ hash: UInt64, _ kind: Kind) {
         guard !slots.isEmpty else { return }
         let place = find(key, hash)
-        guard slots[place].connections > 0 else { return }
-        slots[place].connections -= 1
-        if slots[place].connections == 0 { close(place) }
+        guard slots[place].connections[kind] > 0 else { return }
+        slots[place].connections[kind] -= 1
+        if slots[place].connections.isNone { close(place) }
     }
 
     /// Where it is, or is to be.
     private func find(_ key: ClientTally.Key, _ hash: UInt64) -> Int {
         let mask = slots.count - 1
         var place = Int(truncatingIfNeeded: hash) & mask
-        while slots[place].connections > 0 && slots[place].key != key { place = (place + 1) & mask }
+        while !slots[place].connections.isNone && slots[place].key != key {
+            place = (place + 1) & mask
+        }
         return place
     }
 
@@ -101,11 +128,11 @@ struct ClientTable {
         let mask = slots.count - 1
         var gap = gap
         var place = (gap + 1) & mask
-        while slots[place].connections > 0 {
+        while !slots[place].connections.isNone {
             let home = Int(truncatingIfNeeded: slots[place].hash) & mask
             if (place - home) & mask >= (place - gap) & mask {
                 slots[gap] = slots[place]
-                slots[place].connections = 0
+                slots[place].connections = Connections()
                 gap = place
             }
             place = (place + 1) & mask
@@ -114,8 +141,10 @@ struct ClientTable {
 
     private mutating func grow() {
         let old = slots
-        let none = Slot(key: ClientTally.Key(.v6Any), hash: 0, connections: 0)
+        let none = Slot(key: ClientTally.Key(.v6Any), hash: 0)
         slots = [Slot](repeating: none, count: max(16, old.count * 2))
-        for slot in old where slot.connections > 0 { slots[find(slot.key, slot.hash)] = slot }
+        for slot in old where !slot.connections.isNone {
+            slots[find(slot.key, slot.hash)] = slot
+        }
     }
 }

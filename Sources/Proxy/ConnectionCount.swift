@@ -9,7 +9,7 @@ final class ConnectionCount: Sendable {
     /// What becomes of a connection that was just accepted.
     enum Verdict: Equatable {
         case welcome
-        /// One too many: it is told so, and counts until it has gone.
+        /// One too many: it is told so, and takes no place of those that are served.
         case refused(Reason)
         /// One too many even for that: it is closed without a word, and does not count.
         case dropped(Reason)
@@ -22,9 +22,10 @@ final class ConnectionCount: Sendable {
         case crowded
     }
 
+    /// What is kept of it until it leaves.
     struct Entry: Equatable {
         var verdict: Verdict
-        /// It counts for its client, until `leave`.
+        /// It counts for its client, too.
         var isTallied: Bool
     }
 
@@ -33,7 +34,8 @@ final class ConnectionCount: Sendable {
     static let courtesy = 64
     static let courtesyPerClient = 8
 
-    private let count = Atomic<Int>(0)
+    private let served = Atomic<Int>(0)
+    private let told = Atomic<Int>(0)
     private let limit: Atomic<Int>
     private let limitPerClient: Atomic<Int>
     private let tally: ClientTally
@@ -55,40 +57,54 @@ final class ConnectionCount: Sendable {
         limitPerClient.store(perClient ?? .max, ordering: .relaxed)
     }
 
-    /// Counts one in, unless it is `dropped`. `isExempt`: its address stands for many clients.
+    /// Counts one in. `isExempt`: its address stands for many clients. Goes with one `leave`.
     func enter(_ address: IPAddress, isExempt: Bool = false) -> Entry {
         let most = limitPerClient.load(ordering: .relaxed)
         // While there is no such limit nobody is counted for it: who came before one did not.
         let isTallied = most != .max && !isExempt
-        let own = isTallied ? tally.enter(ClientTally.Key(address)) : 0
-        let all = count.wrappingAdd(1, ordering: .relaxed).newValue
-        let verdict = verdict(own: own, of: most, all: all)
-        if case .dropped = verdict {
-            leave(address, isTallied: isTallied)
-            return Entry(verdict: verdict, isTallied: false)
+        let client = ClientTally.Key(address)
+        if isTallied && !tally.enter(client, most: most) {
+            crowded.wrappingAdd(1, ordering: .relaxed)
+            return refuse(client, .crowded)
         }
-        return Entry(verdict: verdict, isTallied: isTallied)
+        let number = served.wrappingAdd(1, ordering: .relaxed).newValue
+        guard number > limit.load(ordering: .relaxed) else {
+            return Entry(verdict: .welcome, isTallied: isTallied)
+        }
+        served.wrappingSubtract(1, ordering: .relaxed)
+        if isTallied { tally.leave(client) }
+        full.wrappingAdd(1, ordering: .relaxed)
+        return refuse(client, .full)
     }
 
-    private func verdict(own: Int, of most: Int, all: Int) -> Verdict {
-        if own > most {
-            crowded.wrappingAdd(1, ordering: .relaxed)
-            return own - most > Self.courtesyPerClient ? .dropped(.crowded) : .refused(.crowded)
+    private func refuse(_ client: ClientTally.Key, _ reason: Reason) -> Entry {
+        let number = told.wrappingAdd(1, ordering: .relaxed).newValue
+        let isTallied = reason == .crowded
+        if number <= Self.courtesy
+            && (!isTallied || tally.tell(client, most: Self.courtesyPerClient))
+        {
+            return Entry(verdict: .refused(reason), isTallied: isTallied)
         }
-        let limit = limit.load(ordering: .relaxed)
-        guard all > limit else { return .welcome }
-        full.wrappingAdd(1, ordering: .relaxed)
-        return all - limit > Self.courtesy ? .dropped(.full) : .refused(.full)
+        told.wrappingSubtract(1, ordering: .relaxed)
+        return Entry(verdict: .dropped(reason), isTallied: false)
     }
 
     /// With what `enter` said of it.
-    func leave(_ address: IPAddress, isTallied: Bool) {
-        count.wrappingSubtract(1, ordering: .relaxed)
-        if isTallied { tally.leave(ClientTally.Key(address)) }
+    func leave(_ address: IPAddress, _ entry: Entry) {
+        let client = ClientTally.Key(address)
+        switch entry.verdict {
+        case .welcome:
+            served.wrappingSubtract(1, ordering: .relaxed)
+            if entry.isTallied { tally.leave(client) }
+        case .refused:
+            told.wrappingSubtract(1, ordering: .relaxed)
+            if entry.isTallied { tally.leaveTold(client) }
+        case .dropped: break
+        }
     }
 
-    /// Those that are told why they are refused count until they have gone.
-    var open: Int { count.load(ordering: .relaxed) }
+    /// Those that are told why they are refused among them, until they have gone.
+    var open: Int { served.load(ordering: .relaxed) + told.load(ordering: .relaxed) }
 
     var isNone: Bool { open == 0 }
 

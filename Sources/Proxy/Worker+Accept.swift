@@ -58,7 +58,7 @@ extension Worker {
         let handle = clients.insert(
             Client(
                 fd: fd, listener: UInt16(listener), address: address, isTrusted: isTrusted,
-                isTallied: entry.isTallied))
+                entry: entry))
         guard poller.add(fd, token: Token(.client, handle).packed) else {
             close(client: handle.index)
             return

@@ -318,7 +318,7 @@ extension Worker {
         wheel.cancel(index)
         var client = clients.remove(index)
         listeners[Int(client.listener)].plan.connections.leave(
-            client.address, isTallied: client.isTallied)
+            client.address, client.entry)
         client.link.close(&kit)
         descriptorCameFree()
     }
