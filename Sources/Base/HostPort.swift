@@ -51,6 +51,8 @@ package enum HostPort: Equatable, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .ip(let address, let port):
             address.isV4 ? "\(address):\(port)" : "[\(address)]:\(port)"
+        // With the dot of the root, or it would be read as a path.
+        case .name("unix", let port): "unix.:\(port)"
         case .name(let name, let port): "\(name):\(port)"
         case .unix(let path): "unix:\(path)"
         }

@@ -12,6 +12,8 @@ import Testing
         #expect(HostPort("my_node:1") == .name("my_node", port: 1))
         #expect(HostPort("unix:/run/a:b.sock") == .unix(path: "/run/a:b.sock"))
         #expect(HostPort("Unix:6") == .unix(path: "6"))
+        #expect(HostPort("unix.:6") == .name("unix", port: 6))
+        #expect(HostPort("unix.:6")?.description == "unix.:6")
         #expect(HostPort("[::]:0") == .ip(.v6Any, port: 0))
     }
 
