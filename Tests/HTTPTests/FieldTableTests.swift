@@ -116,7 +116,8 @@ struct FieldTableTests {
         }
         let ambiguous = [
             "", "identity", "gzip", "chunked, gzip", "chunked, chunked", ",", " , ,",
-            "chunked" + String(repeating: ",", count: 17), "chunked;q=1", "\"chunked\"", "chunked x", "xchunked", "chunked\u{0B}", "'chunked'",
+            "chunked" + String(repeating: ",", count: 17), "chunked;q=1", "\"chunked\"",
+            "chunked x", "xchunked", "chunked\u{0B}", "'chunked'",
             "chunk", "chunked, identity", "gzip;x=1, chunked", "chunked\u{A0}",
         ]
         for value in ambiguous { #expect(coding(value) == .ambiguous, "\(value)") }

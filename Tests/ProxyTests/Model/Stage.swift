@@ -113,7 +113,8 @@ final class Stage {
             ],
             listeners: [
                 ListenerPlan(
-                    name: "web", routes: RouteTable(otherwise: 0), trusted: [], limits: HeadLimits(),
+                    name: "web", routes: RouteTable(otherwise: 0), trusted: [],
+                    limits: HeadLimits(),
                     headerTimeout: 10 * second, idleTimeout: 40 * second,
                     connections: ConnectionCount(limit: nil))
             ], accessLog: room.log,
