@@ -63,7 +63,7 @@ final class AdminMailbox: Sendable {
     }
 
     let wakeup: Wakeup
-    private let orders = Mutex(Orders())
+    private let orders = Guarded(Orders())
 
     init() throws(SystemError) { wakeup = try Wakeup() }
 

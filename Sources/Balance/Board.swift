@@ -49,7 +49,7 @@ package final class Board: @unchecked Sendable {
     let words: SharedWords
     package let workers: Int
     package let capacity: BoardCapacity
-    let seating: Mutex<Seating>
+    let seating: Guarded<Seating>
     /// Of this process: bumped on each publish that changed something.
     private let counter: Atomic<UInt64>
 
@@ -89,7 +89,7 @@ package final class Board: @unchecked Sendable {
         self.workers = workers
         self.capacity = capacity
         let old = adopt ? BoardReader(words: words)?.memory() : nil
-        seating = Mutex(Seating())
+        seating = Guarded(Seating())
         counter = Atomic(1)
         try layOut(pools, old, words: needed, now: now)
     }

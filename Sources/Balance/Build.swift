@@ -49,7 +49,7 @@ package final class Build: @unchecked Sendable {
 
     private let tallies: UnsafeMutablePointer<Atomic<UInt64>>
     private let threads: Int
-    private let record = Mutex(Record())
+    private let record = Guarded(Record())
     private let instances = Atomic<Int>(0)
 
     /// `id`: the first 8 bytes of the SHA-256 of its content.

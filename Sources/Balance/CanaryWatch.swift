@@ -49,7 +49,7 @@ package final class CanaryWatch: @unchecked Sendable {
     private let workers: Int
     // On a line of its own: every worker reads it, and it is written once.
     private let withdrawn: UnsafeMutablePointer<Atomic<UInt64>>
-    private let judging = Mutex(Judging())
+    private let judging = Guarded(Judging())
     private let kept: KeptWord?
 
     /// Where the withdrawal is noted for the next process.

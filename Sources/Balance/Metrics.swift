@@ -2,6 +2,7 @@
 // name. Values are summed over workers when somebody reads, and outlive instances, so that a reload
 // loses nothing. Not the host's own counters: those are on the board.
 
+import Base
 import Synchronization
 
 /// All plugin metrics of the process. Registration and reading are [control]; adding is lock-free.
@@ -44,8 +45,8 @@ package final class Metrics: Sendable {
         var plugin: String
     }
 
-    private let families = Mutex<[Key: [Family]]>([:])
-    private let fallbacks = Mutex<[String: [Int: MetricCell]]>([:])
+    private let families = Guarded<[Key: [Family]]>([:])
+    private let fallbacks = Guarded<[String: [Int: MetricCell]]>([:])
 
     package init() {}
 

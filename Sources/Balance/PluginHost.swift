@@ -39,7 +39,7 @@ package final class PluginHost: @unchecked Sendable {
     private var kept: [MetricCell] = []
     // What `json` lent; freed when the call is over. [control]
     private var lent: [LentText] = []
-    private let budget = Mutex(Budget())
+    private let budget = Guarded(Budget())
 
     /// `label` opens the log lines: "octopus, worker 1: round-robin".
     package init(

@@ -2,6 +2,7 @@
 // states, verdicts, refusals. Not what is true at this moment: that is on the board.
 
 import Base
+import Synchronization
 
 /// One node of a pool as configured.
 package struct NodeSpec: Sendable, Equatable {
@@ -135,21 +136,28 @@ package struct Refusal: Error, Equatable, Sendable, CustomStringConvertible {
 /// The clock of one worker (or of the control thread): monotonic nanoseconds, set by its loop once
 /// per turn, read by everything that decides. In the simulator it is simulated time.
 ///
-/// Owned by one thread; made before that thread starts. Sendable only to be handed over to it.
+/// Set by one thread; others may look at it, and its strategies read it as they like.
 @safe
 package final class WorkerClock: @unchecked Sendable {
+    /// For the owner's own thread.
     let cell: UnsafeMutablePointer<UInt64>
+    /// The same word.
+    private let shared: UnsafeMutablePointer<Atomic<UInt64>>
 
     package init(_ now: UInt64 = 0) {
-        unsafe cell = .allocate(capacity: 1)
-        unsafe cell.initialize(to: now)
+        // Atomic<UInt64> is laid out as UInt64.
+        unsafe shared = .allocate(capacity: 1)
+        unsafe shared.initialize(to: Atomic(now))
+        unsafe cell = UnsafeMutableRawPointer(shared).assumingMemoryBound(to: UInt64.self)
     }
 
-    deinit { unsafe cell.deallocate() }
+    deinit { unsafe shared.deallocate() }
 
     /// Never goes backwards: an earlier time than the present one is ignored.
     package var now: UInt64 {
-        get { unsafe cell.pointee }
-        set { unsafe cell.pointee = max(newValue, cell.pointee) }
+        get { unsafe shared.pointee.load(ordering: .relaxed) }
+        set {
+            if newValue > now { unsafe shared.pointee.store(newValue, ordering: .relaxed) }
+        }
     }
 }

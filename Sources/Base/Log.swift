@@ -33,7 +33,7 @@ package enum Log {
         var sink: (@Sendable ([UInt8]) -> Void)?
     }
 
-    private static let setup = Mutex(Setup())
+    private static let setup = Guarded(Setup())
 
     /// From here on lines up to `level` go to `sink`, each with its newline, one call at a time. The
     /// sink must not log.

@@ -3,6 +3,7 @@
 // exits, or it is lent by a supervisor, in whose care copies outlive a balancer that crashes. What
 // somebody who crashed left behind is swept by the next.
 
+import Base
 import Balance
 import CLinux
 import Glibc
@@ -20,7 +21,7 @@ package enum PrivateFolder {
     }
 
     private static let prefix = "trivet-plugins-"
-    private static let folder = Mutex<Folder?>(nil)
+    private static let folder = Guarded<Folder?>(nil)
 
     /// Writes a copy of `bytes` under a name that this process never used, and gives back its path.
     /// `name` is kept as the end of it, for back traces.

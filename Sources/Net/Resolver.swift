@@ -31,7 +31,7 @@ package final class Resolver: Sendable {
     private let lookup: @Sendable (String) -> Result<[SocketAddress], Unresolved>
     private let found: Found
     private let wakeup: Wakeup
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     private struct Host: Sendable {
         let name: String

@@ -1,17 +1,18 @@
 // Where nodes are: the addresses of each, as the resolver last found them. Published by the resolver
 // thread, copied by each worker between two events, so that no connect waits for a name server.
 
+import Base
 import Net
 import Synchronization
 
 /// The published addresses of all nodes, by their rows on the board. [any]
 package final class AddressBook: Sendable {
     private let version = Atomic<UInt64>(1)
-    private let addresses: Mutex<[[SocketAddress]]>
+    private let addresses: Guarded<[[SocketAddress]]>
     /// Why names have no address, by node; for those who ask for words.
-    private let failures = Mutex<[Int: String]>([:])
+    private let failures = Guarded<[Int: String]>([:])
 
-    package init() { addresses = Mutex([]) }
+    package init() { addresses = Guarded([]) }
 
     /// A node's addresses are these from now on; an empty list is not taken in if there were others:
     /// a name server that is away must not take nodes away. [resolver]

@@ -1,6 +1,7 @@
 // Canaries and shadows between reloads: which of them go on with their counts and their verdict, and
 // which begin anew. What they do to a pick is Balance's.
 
+import Base
 import Balance
 import Config
 import Loading
@@ -13,7 +14,7 @@ final class Candidates: Sendable {
         var shadows: [ShadowWatch] = []
     }
 
-    private let watches = Mutex(Watches())
+    private let watches = Guarded(Watches())
 
     func show(_ canaries: [CanaryWatch], _ shadows: [ShadowWatch]) {
         watches.withLock { $0 = Watches(canaries: canaries, shadows: shadows) }

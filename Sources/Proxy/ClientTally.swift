@@ -20,7 +20,7 @@ final class ClientTally: Sendable {
     }
 
     private final class Shard: Sendable {
-        let table = Mutex(ClientTable())
+        let table = Guarded(ClientTable())
     }
 
     // More than there are workers, so that two seldom meet.

@@ -130,7 +130,7 @@ enum Delivery: Sendable {
 /// Where the loader leaves things for one worker.
 final class Mailbox: Sendable {
     private let count = Atomic<Int>(0)
-    private let letters = Mutex<[Delivery]>([])
+    private let letters = Guarded<[Delivery]>([])
 
     func put(_ letter: Delivery) {
         letters.withLock { $0.append(letter) }

@@ -43,7 +43,7 @@ final class Loader: @unchecked Sendable {
     private var firstRoundLimit: UInt64 = 0
 
     /// What is shown of it.
-    private let standing = Mutex(Standing())
+    private let standing = Guarded(Standing())
 
     private struct NodeAddress: Equatable {
         var row: Int

@@ -9,7 +9,7 @@ import Net
 import Synchronization
 
 /// Pools whose strategies wished a session where there is none, and of which that was said.
-private let told = Mutex<Set<String>>([])
+private let told = Guarded<Set<String>>([])
 
 extension Worker {
     // A client may have several cookies of one name; each that is looked at costs two compressions, so

@@ -90,7 +90,7 @@ final class LoaderInbox: Sendable {
     }
 
     let wakeup: Wakeup
-    private let messages = Mutex<[Message]>([])
+    private let messages = Guarded<[Message]>([])
 
     init() throws(SystemError) { wakeup = try Wakeup() }
 

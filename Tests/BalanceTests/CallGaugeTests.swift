@@ -1,6 +1,7 @@
 // The gauge around calls into plugins: what is counted, who is charged, who is fenced. Where real
 // time matters the calls are made long enough for it, and are never asked to be short.
 
+import Base
 import CLinux
 import Glibc
 import Synchronization
@@ -147,7 +148,7 @@ import Testing
 
     @Test("A strategy that sleeps is fenced with its fifth pick, and the host is told once")
     func sleeping() {
-        let told = Mutex<[UInt64]>([])
+        let told = Guarded<[UInt64]>([])
         let gauges = CallGauges(workers: 1) { build in told.withLock { $0.append(build.id) } }
         let build = testBuild(id: 6)
         let gauge = gauges.gauge(.worker(0))

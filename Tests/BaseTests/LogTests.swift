@@ -1,5 +1,6 @@
 // Log lines: what an operator greps for, and what nobody may smuggle in. Serialised: there is one log.
 
+import Base
 import Synchronization
 import Testing
 
@@ -7,7 +8,7 @@ import Testing
 
 @Suite(.serialized) struct LogTests {
     private final class Lines: Sendable {
-        let all = Mutex<[String]>([])
+        let all = Guarded<[String]>([])
         func start(_ level: Log.Level) {
             Log.start(
                 level: level, clock: { Timestamp(nanoseconds: 1_795_551_518_123_000_000) },

@@ -41,7 +41,7 @@ import Testing
 
     @Test func aFailingNameIsAskedForSoonerAndItsRecoveryIsTold() throws {
         let address = SocketAddress(.v4Loopback, port: 0)
-        let calls = Mutex(0)
+        let calls = Guarded(0)
         let answers = Answers()
         let resolver = try Resolver(
             names: [("flaky", 1)], every: 20_000_000,
@@ -63,7 +63,7 @@ import Testing
         let a = SocketAddress(IPAddress(v4: 0x0A00_0001), port: 0)
         let b = SocketAddress(IPAddress(v4: 0x0A00_0002), port: 0)
         let script: [[SocketAddress]] = [[a, b], [b, a], [a, b], [b]]
-        let calls = Mutex(0)
+        let calls = Guarded(0)
         let answers = Answers()
         let resolver = try Resolver(
             names: [("turning", 80)], every: 5_000_000,
@@ -123,7 +123,7 @@ final class Answers: Sendable {
         let index: Int
         let result: Result<[SocketAddress], Unresolved>
     }
-    private let list = Mutex<[Answer]>([])
+    private let list = Guarded<[Answer]>([])
     private let wakeup: Wakeup
 
     init() {

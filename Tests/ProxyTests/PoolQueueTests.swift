@@ -1,5 +1,6 @@
 // The line for places at nodes with limits: order, bounds, and that nobody is forgotten in it.
 
+import Base
 import Synchronization
 import Testing
 
@@ -104,7 +105,7 @@ struct PoolQueueTests {
 private final class Rig: Sendable {
     static let requests = 1_000
 
-    private final class Letters: Sendable { let list = Mutex<[UInt64]>([]) }
+    private final class Letters: Sendable { let list = Guarded<[UInt64]>([]) }
 
     let queue = PoolQueue(limit: 1_000_000)
     let served = Atomic<Int>(0)

@@ -42,7 +42,7 @@ import Testing
             connection.send(TinyServer.response(status.load(ordering: .acquiring)))
         }
         defer { server.end() }
-        let changes = Mutex<[(NodeState, Int)]>([])
+        let changes = Guarded<[(NodeState, Int)]>([])
         let probing = try Probing("swing", nodes: [[server.address]], rise: 2, fall: 3) {
             board, check in
             let state = board.snapshot()[0].state
@@ -216,7 +216,7 @@ import Testing
         let server = try TinyServer.answering(TinyServer.response(200))
         defer { server.end() }
         let asked = try Gate()
-        let times = Mutex<[UInt64]>([])
+        let times = Guarded<[UInt64]>([])
         var script = Script()
         script.judge = { _ in
             times.withLock { $0.append(monotonicNow()) }
@@ -257,7 +257,7 @@ import Testing
             connection.send(TinyServer.response(200))
         }
         defer { server.end() }
-        let times = Mutex<[String: [UInt64]]>([:])
+        let times = Guarded<[String: [UInt64]]>([:])
         let asked = try Gate()
         var script = Script()
         script.ask = { node, _ in

@@ -57,7 +57,7 @@ struct Script: Sendable {
 @safe
 final class ScriptedCheck: @unchecked Sendable {
     private let script: Script
-    private let seen = Mutex<[SeenReply]>([])
+    private let seen = Guarded<[SeenReply]>([])
     private let table: UnsafeMutablePointer<trivet_check>
     // Text lent to the host. Kept for as long as the check lives: that is longer than need be.
     private var lent: [UnsafeMutablePointer<CChar>] = unsafe []

@@ -1,6 +1,7 @@
 // A strategy that keeps clients, laid out as a plugin would: what it does, the path of each request
 // says. The bundled one, which does this for a living, is a plugin and tested as one.
 
+import Base
 import Balance
 import CTrivet
 import Synchronization
@@ -20,7 +21,7 @@ final class StickyStrategy: Sendable {
         var hash: UInt64 = 0
     }
 
-    private let all = Mutex<[Seen]>([])
+    private let all = Guarded<[Seen]>([])
     private let isRecording: Bool
 
     /// Without `recording` it allocates nothing.

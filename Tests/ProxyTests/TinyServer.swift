@@ -89,7 +89,7 @@ final class TinyServer: Sendable {
     let port: UInt16
     private let listener: Int32
     private let stop: Wakeup
-    private let threads = Mutex<[Thread]>([])
+    private let threads = Guarded<[Thread]>([])
     private let taken = Atomic<Int>(0)
 
     /// Connections that were taken.
@@ -178,7 +178,7 @@ final class Gate: Sendable {
 
 /// The lines of the whole process's log, of which a test looks for those of its own pool.
 enum Lines {
-    private static let all = Mutex<[String]>([])
+    private static let all = Guarded<[String]>([])
     private static let started: Void = Log.start(
         level: .info, clock: { Timestamp(nanoseconds: 0) },
         sink: { line in all.withLock { $0.append(String(decoding: line, as: UTF8.self)) } })

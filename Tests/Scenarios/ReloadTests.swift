@@ -84,7 +84,7 @@ struct ReloadTests {
         private let isOver = Atomic(false)
         private let left: Atomic<Int>
         private let good = Atomic<Int>(0)
-        private let bad = Mutex<[String]>([])
+        private let bad = Guarded<[String]>([])
         private let threads: Int
 
         init(port: UInt16, threads: Int = 4) throws {

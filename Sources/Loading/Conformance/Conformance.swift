@@ -2,6 +2,7 @@
 // its time limit. A child that crashes, hangs or leaves is that rule's failure and nobody else's. What
 // the children do is in ConformanceChild.
 
+import Base
 import Balance
 import Glibc
 import Synchronization
@@ -171,11 +172,11 @@ private final class Work: Sendable {
     }
 
     private let jobs: [ConformanceJob]
-    private let state: Mutex<State>
+    private let state: Guarded<State>
 
     init(_ jobs: [ConformanceJob]) {
         self.jobs = jobs
-        state = Mutex(State(findings: Array(repeating: nil, count: jobs.count)))
+        state = Guarded(State(findings: Array(repeating: nil, count: jobs.count)))
     }
 
     func next() -> (Int, ConformanceJob)? {

@@ -40,7 +40,7 @@ final class PoolQueue: Sendable {
         var limit = 0
     }
 
-    private let line: Mutex<Line>
+    private let line: Guarded<Line>
     /// In line, called or announced.
     private let pending = Atomic<Int>(0)
     private let joined = Atomic<UInt64>(0)
@@ -52,7 +52,7 @@ final class PoolQueue: Sendable {
         line.limit = limit
         // What it usually takes; the rest comes when it is needed.
         line.seats.reserveCapacity(min(limit, 1024))
-        self.line = Mutex(line)
+        self.line = Guarded(line)
     }
 
     func limit(to limit: Int) { line.withLock { $0.limit = limit } }

@@ -36,7 +36,7 @@ final class ProbeSignals: Sendable {
     let firstRound: Wakeup
     let isStopped = Atomic<Bool>(false)
     let isFirstRoundOver = Atomic<Bool>(false)
-    private let next = Mutex<[ProbedPool]?>(nil)
+    private let next = Guarded<[ProbedPool]?>(nil)
 
     init() throws(SystemError) {
         wakeup = try Wakeup()
@@ -75,7 +75,7 @@ package final class Prober: Sendable {
     private let signals: ProbeSignals
     private let loop: ProbeLoop
     private let gauges: CallGauges?
-    private let thread = Mutex<Thread?>(nil)
+    private let thread = Guarded<Thread?>(nil)
 
     /// - Parameters:
     ///   - board: what it says about nodes from an earlier process is where their health goes on from.

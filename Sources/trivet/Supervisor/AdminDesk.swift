@@ -1,6 +1,7 @@
 // The admin interface of a balancer's process: what it needs to know is brought together here, and its
 // socket taken from the assignments.
 
+import Base
 import Admin
 import Glibc
 import Net
@@ -11,13 +12,13 @@ import Synchronization
 final class AdminDesk: Sendable {
     private let balancer: Balancer
     private let started = wallNow()
-    private let supervision: Mutex<Supervision>
+    private let supervision: Guarded<Supervision>
     // Made when an assignment first wants it.
-    private let server = Mutex<AdminServer?>(nil)
+    private let server = Guarded<AdminServer?>(nil)
 
     init(_ balancer: Balancer, _ supervision: Supervision) {
         self.balancer = balancer
-        self.supervision = Mutex(supervision)
+        self.supervision = Guarded(supervision)
     }
 
     /// What the supervisor has counted by now.

@@ -80,7 +80,7 @@ private final class Service: @unchecked Sendable {
     private let memory: BoardMemory
     // The same for the crumbs, in which every thread writes, and the handler of `exit` after all.
     private let crumbs: BoardMemory
-    private let drainLimit: Mutex<Nanoseconds>
+    private let drainLimit: Guarded<Nanoseconds>
     private let workers: Int
 
     var drainTimeout: Nanoseconds { drainLimit.withLock { $0 } }
@@ -104,7 +104,7 @@ private final class Service: @unchecked Sendable {
             Descriptor(descriptors[1]),
             count: Board.bytesNeeded(assignment.capacity, workers: assignment.workers),
             writes: true)
-        drainLimit = Mutex(configuration.drainTimeout)
+        drainLimit = Guarded(configuration.drainTimeout)
         do throws(Refusal) {
             let board = try unsafe Board(
                 memory: memory.bytes, pools: poolSpecs(of: configuration),

@@ -24,7 +24,7 @@ import Testing
         }
         let count = Self.number("TRIVET_MODEL_SCRIPTS") ?? 3_000
         let next = Atomic<UInt64>(0)
-        let failures = Mutex<[any Error]>([])
+        let failures = Guarded<[any Error]>([])
         let threads = try (0..<2).map { _ in
             try Thread("model") {
                 do {
