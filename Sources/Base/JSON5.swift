@@ -149,13 +149,13 @@ package enum JSON5 {
                 let key = try self.key(openedAt: start)
                 if let first = places.updateValue(keyPlace, forKey: key) {
                     throw unexpected(
-                        "the key \"\(key)\" is there twice; the first one is at "
+                        "the key \(quoted(key)) is there twice; the first one is at "
                             + "\(first.line):\(first.column)",
                         at: keyPlace)
                 }
                 try skipSpace()
                 guard take(":") else {
-                    throw unexpected("expected \":\" after the key \"\(key)\", found \(found)")
+                    throw unexpected("expected \":\" after the key \(quoted(key)), found \(found)")
                 }
                 try skipSpace()
                 let value = try self.value(depth: depth)
@@ -231,4 +231,17 @@ package enum JSON5 {
             }
         }
     }
+}
+
+/// In quotes, cut where it would flood the terminal, and with nothing in it that could paint one.
+package func quoted(_ text: String) -> String {
+    var shown = ""
+    for scalar in text.unicodeScalars.prefix(80) {
+        switch scalar.properties.generalCategory {
+        case .control, .lineSeparator, .paragraphSeparator, .format:
+            shown += "\\u{" + String(scalar.value, radix: 16) + "}"
+        default: shown.unicodeScalars.append(scalar)
+        }
+    }
+    return "\"" + shown + (text.unicodeScalars.count > 80 ? "..." : "") + "\""
 }

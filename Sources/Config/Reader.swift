@@ -251,19 +251,6 @@ struct Reader {
     }
 }
 
-/// In quotes, cut where it would flood the terminal, and with nothing in it that could paint one.
-func quoted(_ text: String) -> String {
-    var shown = ""
-    for scalar in text.unicodeScalars.prefix(80) {
-        switch scalar.properties.generalCategory {
-        case .control, .lineSeparator, .paragraphSeparator, .format:
-            shown += "\\u{" + String(scalar.value, radix: 16) + "}"
-        default: shown.unicodeScalars.append(scalar)
-        }
-    }
-    return "\"" + shown + (text.unicodeScalars.count > 80 ? "..." : "") + "\""
-}
-
 /// `; did you mean "x"? known: a, b`
 func advice(_ word: String, _ names: [String], _ label: String) -> String {
     var sentence = ""

@@ -3,8 +3,8 @@
 // exits, or it is lent by a supervisor, in whose care copies outlive a balancer that crashes. What
 // somebody who crashed left behind is swept by the next.
 
-import Base
 import Balance
+import Base
 import CLinux
 import Glibc
 import Synchronization

@@ -1,8 +1,8 @@
 // Canaries and shadows between reloads: which of them go on with their counts and their verdict, and
 // which begin anew. What they do to a pick is Balance's.
 
-import Base
 import Balance
+import Base
 import Config
 import Loading
 import Synchronization

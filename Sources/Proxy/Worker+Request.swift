@@ -85,7 +85,7 @@ extension Worker {
         }
         let pool = listeners[Int(client.it.listener)].plan.routes.pool(
             host: bytes.extracting(head.it.authority.indices),
-            path: bytes.extracting(head.it.path.indices))
+            path: bytes.extracting(head.it.path.indices), &kit.scratch, &kit.tail)
         guard let pool else {
             refuse(index, headLength, 404, "no route leads from this host and path to a pool")
             return

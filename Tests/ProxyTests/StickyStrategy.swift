@@ -1,8 +1,8 @@
 // A strategy that keeps clients, laid out as a plugin would: what it does, the path of each request
 // says. The bundled one, which does this for a living, is a plugin and tested as one.
 
-import Base
 import Balance
+import Base
 import CTrivet
 import Synchronization
 

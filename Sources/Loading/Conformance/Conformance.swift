@@ -2,8 +2,8 @@
 // its time limit. A child that crashes, hangs or leaves is that rule's failure and nobody else's. What
 // the children do is in ConformanceChild.
 
-import Base
 import Balance
+import Base
 import Glibc
 import Synchronization
 

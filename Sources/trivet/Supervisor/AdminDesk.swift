@@ -1,8 +1,8 @@
 // The admin interface of a balancer's process: what it needs to know is brought together here, and its
 // socket taken from the assignments.
 
-import Base
 import Admin
+import Base
 import Glibc
 import Net
 import Proxy
