@@ -24,6 +24,9 @@ package enum Method: UInt8, Sendable {
         }
     }
 
+    /// The method of this name.
+    package init(_ name: Span<UInt8>) { self.init(name, 0, name.count) }
+
     /// The method named by `bytes[start..<end]`.
     init(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) {
         self = .other

@@ -105,6 +105,41 @@ package enum IO {
         }
     }
 
+    /// Whether a write may have to wait for somebody who reads: a pipe, a socket, a terminal. A file on
+    /// a disk does not, for all that can be done about it.
+    package static func hasReader(_ fd: Int32) -> Bool {
+        var facts = stat()
+        return unsafe fstat(fd, &facts) == 0 && facts.st_mode & S_IFMT != S_IFREG
+    }
+
+    /// Writes what can be written without waiting, for logs that somebody reads. The descriptor may be
+    /// shared with other processes, so that its own flags are not touched.
+    package static func writeNow(_ fd: Int32, _ bytes: Span<UInt8>) -> Transfer {
+        if bytes.isEmpty { return .done(0) }
+        return unsafe bytes.withUnsafeBytes { raw in
+            while true {
+                var n = unsafe clinux_write_now(fd, raw.baseAddress, raw.count)
+                if n < 0 && errno == EOPNOTSUPP {
+                    // Where there is room at all, there is room for a page.
+                    var room = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
+                    guard unsafe poll(&room, 1, 0) == 1 else { return .wait }
+                    n = unsafe Glibc.write(fd, raw.baseAddress, min(raw.count, pieceLimit))
+                }
+                if n < 0 && errno == EINTR { continue }
+                return Transfer(n)
+            }
+        }
+    }
+
+    /// Waits until a write would move something, at most `milliseconds`.
+    package static func awaitRoom(_ fd: Int32, milliseconds: Int32) {
+        var room = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
+        _ = unsafe poll(&room, 1, milliseconds)
+    }
+
+    /// What goes into a pipe in one piece or not at all (PIPE_BUF).
+    package static let pieceLimit = 4096
+
     package static func close(_ fd: Int32) { _ = Glibc.close(fd) }
 }
 

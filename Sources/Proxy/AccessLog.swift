@@ -1,6 +1,7 @@
 // The access log: one JSON object a line, written by each worker for itself. Lines gather in a buffer
 // and go out with one write a turn; a file is opened for appending, so that workers' writes do not
-// mix. Nothing is allocated for a line.
+// mix. Nothing is allocated for a line. Where somebody reads who may be slow (a pipe, a terminal), lines
+// wait, and are dropped when too many do: a log that is not read does not hold up the traffic.
 
 import Base
 import Net
@@ -34,12 +35,28 @@ struct LogLine {
     var total: UInt64
 }
 
+extension LogLine {
+    /// Of a request that got nowhere.
+    init(client: IPAddress, status: UInt16) {
+        self.init(
+            client: client, pool: "", node: "", strategy: "", status: status, wasCut: false,
+            attempts: 0, received: 0, sent: 0, connect: 0, firstByte: 0, total: 0)
+    }
+}
+
 /// One worker's part of the log.
 struct AccessLog: ~Copyable {
     private var fd: Int32
+    /// Its reader may be slow.
+    private var hasReader = false
     private var notes = Slab<LogNote>(chunk: 16)
     private var pending: [UInt8] = []
+    /// Lines that did not go out, and were not told of yet.
+    private(set) var dropped = 0
+    private var toldAt: UInt64 = 0
     private static let limit = 65_536
+    // How often it is said that lines were dropped, in nanoseconds.
+    private static let tellingPause: UInt64 = 10_000_000_000
     // The longest line: a target of 1,024 bytes, each escaped by six, and the rest.
     private static let longest = 8_192
 
@@ -52,8 +69,9 @@ struct AccessLog: ~Copyable {
     /// Goes on in another file, or nowhere. What has gathered still goes to the old one.
     mutating func redirect(to fd: Int32) {
         guard fd != self.fd else { return }
-        flush()
+        end()
         self.fd = fd
+        hasReader = fd >= 0 && IO.hasReader(fd)
         if fd >= 0 { pending.reserveCapacity(Self.limit + Self.longest) }
     }
 
@@ -77,10 +95,19 @@ struct AccessLog: ~Copyable {
         for i in 0..<note.it.reasonLength { note.it.reason[i] = reason[i] }
     }
 
+    /// Keeps why a request was refused.
+    mutating func note(_ index: UInt32, reason: StaticString) {
+        reason.withUTF8Buffer { note(index, reason: unsafe Span(_unsafeElements: $0)) }
+    }
+
     /// Writes the line of an exchange that is over, and forgets its note.
     mutating func write(_ index: UInt32, _ line: LogLine) {
         let note = notes.remove(index)
-        if pending.count >= Self.limit { flush() }
+        if pending.count >= Self.limit { send() }
+        guard pending.count < Self.limit else {
+            dropped += 1
+            return
+        }
         put("{\"time\":\"")
         put(Timestamp(nanoseconds: wallNow()))
         put("\",\"client\":\"")
@@ -115,11 +142,72 @@ struct AccessLog: ~Copyable {
         put("\"}\n")
     }
 
-    /// Hands what has gathered to the kernel: at the end of each turn.
-    mutating func flush() {
+    /// Hands what has gathered to the kernel, as far as it takes it: at the end of each turn. `now`:
+    /// monotonic nanoseconds.
+    mutating func flush(now: UInt64) {
         guard !pending.isEmpty else { return }
-        if fd >= 0 { IO.writeAll(fd, pending.span) }
+        let before = pending.count
+        send()
+        guard dropped > 0, pending.count < before, now &- toldAt >= Self.tellingPause else { return }
+        toldAt = now
+        tell()
+    }
+
+    /// Lines wait for their reader.
+    var isBehind: Bool { !pending.isEmpty }
+
+    /// Hands over what still can be, within `patience` nanoseconds. What cannot is dropped.
+    mutating func end(patience: UInt64 = 0) {
+        let deadline = monotonicNow() &+ patience
+        send()
+        while isBehind && monotonicNow() < deadline {
+            IO.awaitRoom(fd, milliseconds: Int32(clamping: patience / 1_000_000))
+            send()
+        }
+        drop()
+        if dropped > 0 { tell() }
+    }
+
+    private mutating func tell() {
+        Log.warning("\(dropped) lines of the access log were dropped: they were not taken")
+        dropped = 0
+    }
+
+    private mutating func drop() {
+        for byte in pending where byte == 0x0A { dropped += 1 }
         pending.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func send() {
+        guard fd >= 0, !pending.isEmpty else { return }
+        guard hasReader else {
+            if IO.writeAll(fd, pending.span) { pending.removeAll(keepingCapacity: true) } else { drop() }
+            return
+        }
+        var sent = 0
+        while sent < pending.count {
+            let end = pieceEnd(from: sent)
+            switch IO.writeNow(fd, pending.span.extracting(sent..<end)) {
+            case .done(let count): sent += count
+            case .wait:
+                pending.removeFirst(sent)
+                return
+            case .closed, .failed:
+                pending.removeFirst(sent)
+                drop()
+                return
+            }
+        }
+        pending.removeAll(keepingCapacity: true)
+    }
+
+    /// Whole lines that a pipe takes in one piece, so that those of several workers do not mix; or one
+    /// that is longer.
+    private func pieceEnd(from start: Int) -> Int {
+        var end = min(start + IO.pieceLimit, pending.count)
+        if end == pending.count { return end }
+        while end > start && pending[end - 1] != 0x0A { end -= 1 }
+        return end > start ? end : min(start + IO.pieceLimit, pending.count)
     }
 
     private mutating func put(_ text: StaticString) {

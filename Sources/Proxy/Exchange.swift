@@ -78,6 +78,8 @@ struct Exchange: ~Copyable {
     var waitingSince: UInt64 = 0
     /// The address of the node that is being tried.
     var addressIndex = 0
+    /// The node tried last did not take the connection in time.
+    var connectTimedOut = false
     /// A connection that had been idle was lost under this request once.
     var metStaleConnection = false
 

@@ -119,6 +119,7 @@ extension Worker {
         let exchange = exchanges.at(index)
         settle(index, timedOut ? .timedOut : .connectFailed)
         exchange.it.nodeFailed()
+        exchange.it.connectTimedOut = timedOut
         if mayRetry(exchange, wasSent: false) {
             exchange.it.metStaleConnection = false
             pickAndConnect(index, headIsParsed: false)

@@ -103,6 +103,7 @@ extension Worker {
         }
         settle(index, .broken)
         exchange.it.nodeFailed()
+        exchange.it.connectTimedOut = false
         if mayGoAgain && mayRetry(exchange, wasSent: true) {
             exchange.it.metStaleConnection = false
             pickAndConnect(index, headIsParsed: false)
@@ -266,9 +267,7 @@ extension Worker {
         switch client.it.phase {
         case .head:
             if client.it.seen > 0 {
-                reject(
-                    index, 408, "the request's header fields did not arrive in time", stays: false,
-                    asHead: beginsWithHead(client))
+                refuseUnread(index, 408, "the request's header fields did not arrive in time")
             } else {
                 close(client: index)
             }

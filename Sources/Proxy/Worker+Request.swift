@@ -38,9 +38,7 @@ extension Worker {
                     begin(index, headLength: length)
                     return
                 case .invalid(let fault):
-                    reject(
-                        index, fault.status, fault.sentence, stays: false,
-                        asHead: beginsWithHead(client))
+                    refuseUnread(index, fault.status, fault.sentence)
                     return
                 case .incomplete:
                     if client.it.seen == 0 {
@@ -62,15 +60,6 @@ extension Worker {
                 return
             }
         }
-    }
-
-    /// Whether a request that cannot be read asks for no body (RFC 9110 section 9.3.2).
-    func beginsWithHead(_ client: Ref<Client>) -> Bool {
-        let bytes = client.it.link.input.bytes
-        let method: [5 of UInt8] = [0x48, 0x45, 0x41, 0x44, 0x20]
-        guard bytes.count >= method.count else { return false }
-        for i in method.indices where bytes[i] != method[i] { return false }
-        return true
     }
 
     /// The head that was just parsed lies at the front of the client's input.
@@ -106,17 +95,6 @@ extension Worker {
         pickAndConnect(made.index, headIsParsed: true)
     }
 
-    /// A request that no exchange is made for: answered, and its body, if any, not read.
-    private mutating func refuse(
-        _ index: UInt32, _ headLength: Int, _ status: UInt16, _ sentence: StaticString
-    ) {
-        let client = clients.at(index)
-        let head = requestHead(of: client)
-        let stays = head.it.keepAlive && !head.it.framing.hasBody && !isLeaving(client)
-        client.it.link.input.consume(headLength)
-        reject(index, status, sentence, stays: stays, asHead: head.it.method == .head)
-    }
-
     /// Has the pool's strategies pick a node and goes there.
     mutating func pickAndConnect(_ index: UInt32, headIsParsed: Bool) {
         let exchange = exchanges.at(index)
@@ -145,7 +123,11 @@ extension Worker {
                 // No other node is left to try.
                 view.it.givePlaceBack(node)
                 if view.it.hasLimits { callWaiter(Int(exchange.it.pool)) }
-                fail(index, 502, "the node could not be reached")
+                if exchange.it.connectTimedOut {
+                    fail(index, 504, "the node did not take the connection in time")
+                } else {
+                    fail(index, 502, "the node could not be reached")
+                }
                 return
             }
             exchange.it.node = node
@@ -277,7 +259,7 @@ extension Worker {
     }
 
     /// The head that requests of this client are parsed into: one for each listener and its limits.
-    private func requestHead(of client: Ref<Client>) -> Ref<RequestHead> {
+    func requestHead(of client: Ref<Client>) -> Ref<RequestHead> {
         requestHeads.at(UInt32(client.it.listener))
     }
 }

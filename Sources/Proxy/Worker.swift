@@ -130,13 +130,13 @@ struct Worker: ~Copyable {
         for i in 0..<count { handle(poller[i]) }
         runQueue()
         expire()
-        log.flush()
+        log.flush(now: now)
     }
 
     /// Ends whatever is still there. Nothing may be asked of the worker after it.
     mutating func leave() {
         closeEverything()
-        log.flush()
+        log.end(patience: 500_000_000)
         shared.inbox.put(.left(worker: index))
     }
 
@@ -155,6 +155,7 @@ struct Worker: ~Copyable {
         var wait = wheel.wait(now: now)
         // Idle connections to nodes are looked at once a second.
         if upstreams.count > 0 { wait = wait < 0 ? 1000 : min(wait, 1000) }
+        if log.isBehind { wait = wait < 0 ? 100 : min(wait, 100) }
         wait = sooner(wait, acceptRestsUntil)
         return sooner(wait, farewell.next)
     }

@@ -48,6 +48,7 @@
 extern int accept4(int, struct sockaddr *__restrict, socklen_t *__restrict, int);
 extern int pipe2(int *, int);
 extern ssize_t splice(int, __off64_t *, int, __off64_t *, size_t, unsigned int);
+extern ssize_t pwritev2(int, const struct iovec *, int, __off64_t, int);
 extern int memfd_create(const char *, unsigned int);
 extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);
 
@@ -93,6 +94,12 @@ static inline int clinux_accept4(int fd, struct sockaddr *address, socklen_t *le
 static inline int clinux_pipe2(int *ends, int flags) { return pipe2(ends, flags); }
 static inline ssize_t clinux_splice(int from, int to, size_t count, unsigned int flags) {
     return splice(from, NULL, to, NULL, count, flags);
+}
+// Writes to where a descriptor stands, without waiting whatever its own flags are; EOPNOTSUPP where the
+// kernel cannot (terminals, named pipes).
+static inline ssize_t clinux_write_now(int fd, const void *bytes, size_t count) {
+    struct iovec part = {(void *)bytes, count};
+    return pwritev2(fd, &part, 1, -1, 0x8 /* RWF_NOWAIT */);
 }
 // Up to three runs of bytes in one call; empty ones are left out. No SIGPIPE.
 static inline ssize_t clinux_send3(int fd, const void *a, size_t a_length, const void *b,

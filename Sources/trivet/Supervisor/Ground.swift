@@ -160,8 +160,9 @@ final class Ground {
             if twin < 0 { throw .system("the access log has no standard output", code: errno) }
             return Descriptor(twin)
         }
+        // A named pipe that nobody reads is refused then, not waited for.
         return try .open(
-            configuration.resolve(path), O_WRONLY | O_CREAT | O_APPEND, mode: 0o640,
+            configuration.resolve(path), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK, mode: 0o640,
             what: "the access log")
     }
 }

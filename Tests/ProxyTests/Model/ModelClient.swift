@@ -40,6 +40,8 @@ final class ModelClient {
     /// The other side has ended the connection.
     private(set) var hasEnd = false
     private(set) var wasReset = false
+    /// It connected to a worker that takes nobody any more.
+    private(set) var isLate = false
     /// It has gone, or stopped sending, before it was answered.
     private(set) var hasFailed = false
 
@@ -63,6 +65,7 @@ final class ModelClient {
     func connect(_ stage: Stage) -> Bool {
         guard peer == nil else { return false }
         peer = Peer.connect(to: stage.address)
+        isLate = stage.hasDrained
         if let peer, stage.world.isSmall { Peer.shrink(peer.fd, isLocal: stage.world.isLocal) }
         if peer == nil {
             if !stage.hasDrained { stage.blame("client \(index) could not connect") }
@@ -190,7 +193,11 @@ final class ModelClient {
         var now = Got(request: plan.id, status: status, answer: answer)
         now.saysClose = try head.value("connection") == "close"
         let framing: MessageReader.Framing
-        if status == 101 {
+        // That it is a HEAD may not have come: then there is a body.
+        let isUntold = status == 408 && plan.method == "HEAD"
+        if isUntold {
+            framing = .untilClose
+        } else if status == 101 {
             guard plan.tunnel != nil, answer != nil else { throw Broken("a tunnel") }
             isInTunnel = true
             framing = .untilClose
@@ -201,7 +208,7 @@ final class ModelClient {
             framing = try head.framing(otherwise: .untilClose)
         }
         now.isUntilClose = framing == .untilClose
-        if framing == .untilClose && plan.minor == 1 && status != 101 {
+        if framing == .untilClose && plan.minor == 1 && status != 101 && !isUntold {
             throw Broken("a body without an end")
         }
         if framing == .untilClose { now.saysClose = true }

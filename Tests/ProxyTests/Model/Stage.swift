@@ -21,7 +21,7 @@ import Net
 
     init() throws {
         unsafe memory = .allocate(
-            byteCount: Board.bytesNeeded(pools: [Self.spec(nodes: 3)], workers: 1), alignment: 64)
+            byteCount: Board.bytesNeeded(pools: [World.spec(nodes: 3)], workers: 1), alignment: 64)
         log = try Self.memoryFile()
         strategy = RandomStrategy()
         kind = try strategy.kind()
@@ -31,7 +31,9 @@ import Net
         unsafe memory.deallocate()
         IO.close(log)
     }
+}
 
+extension World {
     static func spec(nodes: Int) -> PoolSpec {
         PoolSpec(
             name: "pool",
@@ -42,6 +44,19 @@ import Net
                     tier: 0, metadata: [])
             }, rise: 1, fall: 1, hasCheck: false)
     }
+
+    /// The pool as this world has it.
+    var pool: PoolSpec {
+        var spec = Self.spec(nodes: soundNodes.count)
+        for node in spec.nodes.indices { spec.nodes[node].maxInFlight = UInt32(places) }
+        let second: UInt64 = 1_000_000_000
+        if ejectsAfter > 0 {
+            spec.ejection = EjectionRule(
+                failures: UInt32(ejectsAfter), time: 10 * second, maxTime: 30 * second)
+        }
+        if startsSlowly { spec.slowStart = 30 * second }
+        return spec
+    }
 }
 
 /// One thread's.
@@ -50,6 +65,7 @@ final class Stage {
     let room: StageRoom
     let shared: WorkerShared
     let board: Board
+    let traffic: PoolTraffic
     let address: SocketAddress
     private(set) var worker: Worker
     private(set) var now: UInt64 = 1_000_000_000_000
@@ -71,7 +87,7 @@ final class Stage {
     init(_ world: World, in room: StageRoom) throws {
         self.world = world
         self.room = room
-        let spec = StageRoom.spec(nodes: world.soundNodes.count)
+        let spec = world.pool
         unsafe room.memory.initializeMemory(as: UInt8.self, repeating: 0)
         board = try unsafe Board(memory: room.memory, pools: [spec], workers: 1, adopt: false)
         let addresses = AddressBook()
@@ -91,7 +107,8 @@ final class Stage {
         shared = WorkerShared(
             board: board, addresses: addresses, metrics: Metrics(), entropy: 1,
             clocks: [WorkerClock(now)], wakeups: [try Wakeup()], inbox: try LoaderInbox(),
-            gauges: CallGauges(workers: 1))
+            gauges: CallGauges(workers: 1), room: SocketRoom(limit: 1024, own: 24))
+        traffic = PoolTraffic(queueLimit: world.queueLimit)
         let place = InstancePlace(
             board: board, pool: board.pools[0], worker: 0, clock: shared.clocks[0],
             metrics: shared.metrics)
@@ -109,7 +126,8 @@ final class Stage {
                         connectTimeout: 3 * second, responseTimeout: 20 * second,
                         idleTimeout: 15 * second, tunnelTimeout: 30 * second,
                         retries: UInt32(world.retries), reusesAlways: world.reusesAlways),
-                    names: PoolNames(pool: "pool", strategies: ["random"]), affinity: .none)
+                    names: PoolNames(pool: "pool", strategies: ["random"]), affinity: .none,
+                    traffic: traffic)
             ],
             listeners: [
                 ListenerPlan(
@@ -231,6 +249,7 @@ final class Stage {
             case 502, 503:
                 world.nodesFail || world.hasBlackHole
                     || world.reusesAlways && !plan.isReplayable
+                    || status == 503 && mayWaitInVain
             case 504: world.timePasses || world.ending == .patience || world.ending == .drain
             default: false
             }
@@ -240,10 +259,17 @@ final class Stage {
         }
     }
 
+    /// Whether there may be no place for a request although all goes well.
+    private var mayWaitInVain: Bool {
+        world.isCrowded
+            || world.places > 0
+                && (world.timePasses || world.ending == .patience || world.ending == .drain)
+    }
+
     /// Whether some node was sound, and the rules of retrying would have led to it.
     private func mustBeServed(_ plan: RequestPlan) -> Bool {
         guard plan.isReplayable, plan.flaw == nil, world.soundNodes.contains(true),
-            world.retries >= world.soundNodes.count - 1
+            world.retries >= world.soundNodes.count - 1, !mayWaitInVain
         else { return false }
         return (sightings[plan.id] ?? []).allSatisfy {
             answers[$0].fault != .nonsense && answers[$0].interims == 0

@@ -208,6 +208,17 @@ struct World {
     /// Of each client, whether it waits for an answer before it sends the next request.
     let isPolite: [Bool]
     let ending: Ending
+    /// Requests that a node may have at a time; 0: any number.
+    let places: Int
+    /// Requests that may wait for a place.
+    let queueLimit: Int
+    /// Failures in a row that keep a node out of the pool for a while; 0: it stays whatever happens.
+    let ejectsAfter: Int
+    /// Who comes back gets little at first.
+    let startsSlowly: Bool
+
+    /// Somebody is turned away even if all goes well.
+    var isCrowded: Bool { places > 0 && queueLimit < requests.count }
 
     init(seed: UInt64) {
         var random = SplitMix64(seed: seed)
@@ -235,6 +246,10 @@ struct World {
         }
         isPolite = requests.map { _ in random.oneIn(2) }
         ending = random.pick([.finish, .finish, .finish, .finish, .patience, .drain, .stop])
+        places = random.oneIn(3) ? 1 + random.below(2) : 0
+        queueLimit = random.below(4)
+        ejectsAfter = random.oneIn(2) ? 1 + random.below(2) : 0
+        startsSlowly = random.oneIn(3)
     }
 
     func request(_ id: Int) -> RequestPlan? {
@@ -260,6 +275,9 @@ extension World: CustomStringConvertible {
         if isSmall { text += ", small buffers" }
         if hasStrategy { text += ", a strategy" }
         if reusesAlways { text += ", reuse always" }
+        if places > 0 { text += ", places: \(places) and \(queueLimit) to wait" }
+        if ejectsAfter > 0 { text += ", ejects after \(ejectsAfter)" }
+        if startsSlowly { text += ", slow start" }
         text += "\nnodes: " + soundNodes.map { $0 ? "sound" : "failing" }.joined(separator: ", ")
         for (client, plans) in requests.enumerated() {
             text += "\nclient \(client)\(isPolite[client] ? " (waits for answers)" : ""):"
