@@ -99,4 +99,56 @@ import Testing
         #expect(found.count == 200)
         #expect(found.allSatisfy { text($0, "target")?.count == 1024 })
     }
+
+    @Test("What cannot be read as a request has a line, with as much of it as can be told")
+    func refusals() throws {
+        let found = try lines(nodes: []) { worker in
+            for request in [
+                "GET /two-hosts HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+                "POST /smuggled HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
+                    + "Transfer-Encoding: chunked\r\n\r\n",
+                "\u{16}\u{3}\u{1} no HTTP at all\r\n\r\n",
+            ] {
+                let client = try Conversation(port: worker.port)
+                try client.send(request)
+                #expect(try client.response().head.hasPrefix("HTTP/1.1 400"))
+            }
+        }
+        #expect(found.map { text($0, "method") } == ["GET", "POST", "-"])
+        #expect(found.map { text($0, "target") } == ["/two-hosts", "/smuggled", "-"])
+        #expect(found.map { number($0, "status") } == [400, 400, 400])
+        #expect(found.allSatisfy { text($0, "reason")?.isEmpty == false })
+        #expect(found.map { number($0, "attempts") } == [0, 0, 0])
+    }
+
+    @Test("A log that nobody reads holds up no request, and what comes of it later is whole lines")
+    func unread() throws {
+        let node = try TestNode.answering("HTTP/1.1 204 No Content\r\n\r\n")
+        var ends: [Int32] = [-1, -1]
+        // Both ends wait: the worker must not.
+        try #require(unsafe clinux_pipe2(&ends, 0) == 0)
+        defer { ends.forEach(IO.close) }
+        let target = "/" + String(repeating: "x", count: 1000)
+        let count = 400
+        let worker = try WorkerFixture(nodes: [node.port], accessLog: ends[1])
+        let client = try Conversation(port: worker.port)
+        for _ in 0..<count {
+            try client.send("GET \(target) HTTP/1.1\r\nHost: a\r\n\r\n")
+            _ = try client.read(until: "\r\n\r\n")
+        }
+        #expect(worker.leave() == 0)
+        try #require(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0)
+        var log: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let read = unsafe read(ends[0], &piece, piece.count)
+            guard read > 0 else { break }
+            log += piece[..<read]
+        }
+        #expect(log.last == 10)
+        let lines = try log.split(separator: 10).map { try JSON5.parse(Array($0), file: "line") }
+        #expect(lines.allSatisfy { text($0, "target") == target })
+        // A pipe holds 64 KiB.
+        #expect((40...80).contains(lines.count))
+    }
 }

@@ -118,6 +118,19 @@ import Testing
         #expect(worker.leave() == 0)
     }
 
+    @Test("A lone node that takes no connection costs a 504, and not the response timeout")
+    func fullNode() throws {
+        let hole = try BlackHole()
+        defer { hole.end() }
+        var times = WorkerFixture.Times()
+        times.connect = 200_000_000
+        let worker = try WorkerFixture(nodes: [hole.port], times: times)
+        let client = try Conversation(port: worker.port)
+        try client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(try client.response().head.hasPrefix("HTTP/1.1 504"))
+        #expect(worker.leave() == 0)
+    }
+
     @Test("A request that is retried on a kept connection has the whole response timeout")
     func patienceOnKeptConnection() throws {
         // Answers the first request; holds the second for 2 s and goes away.

@@ -141,7 +141,10 @@ extension Stage {
             }
             turn(wait: world.isLocal ? 0 : 1)
         }
-        if worker.clients.count > 0 {
+        if worker.clients.count > 0 && !world.isLocal && clients.contains(where: \.hasLeftQuietly) {
+            // A node that is silent is waited for, on behalf of one that has only ended sending.
+            judgePatience()
+        } else if worker.clients.count > 0 {
             blame("\(worker.clients.count) clients are kept that have gone")
         }
     }

@@ -44,6 +44,8 @@ final class ModelClient {
     private(set) var isLate = false
     /// It has gone, or stopped sending, before it was answered.
     private(set) var hasFailed = false
+    /// It has gone without a reset: for all that TCP says, it may still read.
+    private(set) var hasLeftQuietly = false
 
     init(_ index: Int, _ world: World) {
         self.index = index
@@ -115,6 +117,7 @@ final class ModelClient {
     func close(reset: Bool) {
         guard let peer, peer.isOpen else { return }
         hasFailed = true
+        hasLeftQuietly = !reset
         peer.close(reset: reset)
     }
 

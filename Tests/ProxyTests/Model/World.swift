@@ -130,7 +130,8 @@ struct AnswerPlan {
         isOpenEnded = !isBodiless && !isTunnel && framing == 0
         stays = !isTunnel && !isOpenEnded && !random.oneIn(6)
         interims = random.oneIn(5) ? 1 + random.below(3) : 0
-        isAbrupt = (isLocal || !isSound) && random.oneIn(2)
+        // What ends with the connection is not whole if it ends with a reset.
+        isAbrupt = (isLocal && !isOpenEnded || !isSound) && random.oneIn(2)
         hasExtras = !isSound && !isTunnel && stays && random.oneIn(8)
         var head = ""
         for _ in 0..<interims {
