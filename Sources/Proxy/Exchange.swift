@@ -78,8 +78,8 @@ struct Exchange: ~Copyable {
     var waitingSince: UInt64 = 0
     /// The address of the node that is being tried.
     var addressIndex = 0
-    /// The node tried last did not take the connection in time.
-    var connectTimedOut = false
+    /// How the attempt before this one failed, if there was one.
+    var lastFailure = AttemptFailure.unreachable
     /// A connection that had been idle was lost under this request once.
     var metStaleConnection = false
 
@@ -149,4 +149,14 @@ struct Exchange: ~Copyable {
         for i in 0..<triedCount where tried[i] == node { return true }
         return false
     }
+}
+
+/// How an attempt failed after which another node may be asked.
+enum AttemptFailure {
+    case unreachable
+    case connectTimedOut
+    /// The connection ended before an answer.
+    case lost
+    /// The whole request was sent, and no answer came in time.
+    case late
 }

@@ -119,15 +119,8 @@ extension Worker {
         let exchange = exchanges.at(index)
         settle(index, timedOut ? .timedOut : .connectFailed)
         exchange.it.nodeFailed()
-        exchange.it.connectTimedOut = timedOut
-        if mayRetry(exchange, wasSent: false) {
-            exchange.it.metStaleConnection = false
-            pickAndConnect(index, headIsParsed: false)
-        } else if timedOut {
-            fail(index, 504, "the node did not take the connection in time")
-        } else {
-            fail(index, 502, "no node could be reached")
-        }
+        exchange.it.lastFailure = timedOut ? .connectTimedOut : .unreachable
+        tryAnother(index, if: mayRetry(exchange, wasSent: false))
     }
 
     /// A connection whose exchange is over and that can carry another.

@@ -103,12 +103,39 @@ extension Worker {
         }
         settle(index, .broken)
         exchange.it.nodeFailed()
-        exchange.it.connectTimedOut = false
-        if mayGoAgain && mayRetry(exchange, wasSent: true) {
-            exchange.it.metStaleConnection = false
-            pickAndConnect(index, headIsParsed: false)
-        } else {
-            fail(index, 502, "the node closed the connection before it answered")
+        exchange.it.lastFailure = .lost
+        tryAnother(index, if: mayGoAgain && mayRetry(exchange, wasSent: true))
+    }
+
+    /// The node has the whole request and says nothing: as little is known of what it did as of one that
+    /// has gone, so that the same may be sent again.
+    private mutating func answerIsLate(_ index: UInt32) {
+        let exchange = exchanges.at(index)
+        drop(upstreamOf: index)
+        settle(index, .timedOut)
+        exchange.it.nodeFailed()
+        exchange.it.lastFailure = .late
+        let mayGoAgain = exchange.it.isReplayable && !exchange.it.interimSent
+        tryAnother(index, if: mayGoAgain && mayRetry(exchange, wasSent: true))
+    }
+
+    /// After a failed attempt: another node's turn, or the client is told.
+    mutating func tryAnother(_ index: UInt32, if isAllowed: Bool) {
+        guard isAllowed else {
+            giveUp(index)
+            return
+        }
+        exchanges.at(index).it.metStaleConnection = false
+        pickAndConnect(index, headIsParsed: false)
+    }
+
+    /// No other node is to be tried: the last one's failure is what the client is told of.
+    mutating func giveUp(_ index: UInt32) {
+        switch exchanges[index].lastFailure {
+        case .unreachable: fail(index, 502, "the node could not be reached")
+        case .connectTimedOut: fail(index, 504, "the node did not take the connection in time")
+        case .lost: fail(index, 502, "the node closed the connection before it answered")
+        case .late: fail(index, 504, "the node did not answer in time")
         }
     }
 
@@ -301,8 +328,7 @@ extension Worker {
                 settle(index, clientWaits ? .timedOut : .abandoned)
                 cut(index)
             } else if exchange.it.up.isDone {
-                settle(index, .timedOut)
-                fail(index, 504, "the node did not answer in time")
+                answerIsLate(index)
             } else if !upstreams[exchange.it.upstream].link.canWrite {
                 settle(index, .timedOut)
                 fail(index, 504, "the node did not take the request's body in time")

@@ -123,11 +123,7 @@ extension Worker {
                 // No other node is left to try.
                 view.it.givePlaceBack(node)
                 if view.it.hasLimits { callWaiter(Int(exchange.it.pool)) }
-                if exchange.it.connectTimedOut {
-                    fail(index, 504, "the node did not take the connection in time")
-                } else {
-                    fail(index, 502, "the node could not be reached")
-                }
+                giveUp(index)
                 return
             }
             exchange.it.node = node

@@ -118,6 +118,33 @@ import Testing
         #expect(worker.leave() == 0)
     }
 
+    @Test("A GET survives nodes that are silent; what may not be repeated does not go to another")
+    func silentNodes() throws {
+        let silent = try TestNode { conversation in _ = try conversation.readAll() }
+        let node = try TestNode { conversation in
+            while true {
+                _ = try conversation.response()
+                try conversation.send(Self.ok)
+            }
+        }
+        var times = WorkerFixture.Times()
+        times.response = 200_000_000
+        let worker = try WorkerFixture(nodes: [silent.port, silent.port, node.port], times: times)
+        let client = try Conversation(port: worker.port)
+        for _ in 0..<4 {
+            try client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            #expect(try client.response().body == "ok")
+        }
+        var statuses: Set<Substring> = []
+        for _ in 0..<3 {
+            try client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+            statuses.insert(try client.response().head.dropFirst(9).prefix(3))
+        }
+        #expect(statuses == ["200", "504"])
+        #expect(worker.inFlight() == 0)
+        #expect(worker.leave() == 0)
+    }
+
     @Test("A lone node that takes no connection costs a 504, and not the response timeout")
     func fullNode() throws {
         let hole = try BlackHole()

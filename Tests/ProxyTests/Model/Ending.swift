@@ -96,7 +96,7 @@ extension Stage {
         }
         guard client.plans.allSatisfy({ $0.flaw == nil }) else { return }
         for got in client.got where got.answer == nil {
-            if !(world.reusesAlways && client.plans[got.request % 8].hasBody),
+            if !(world.reusesAlways && !client.plans[got.request % 8].isReplayable),
                 !(got.status == 503 && world.isCrowded)
             {
                 blame("\(name) got a \(got.status) for /\(got.request)")

@@ -25,7 +25,8 @@ import Testing
         let count = Self.number("TRIVET_MODEL_SCRIPTS") ?? 3_000
         let next = Atomic<UInt64>(0)
         let failures = Guarded<[any Error]>([])
-        let threads = try (0..<2).map { _ in
+        // More than there are cores: scripts over TCP wait for the kernel now and then.
+        let threads = try (0..<6).map { _ in
             try Thread("model") {
                 do {
                     let room = try StageRoom()

@@ -76,6 +76,8 @@ final class Stage {
     private(set) var answers: [AnswerPlan] = []
     /// By request: the answers that were planned for it, in the order in which nodes saw it.
     private(set) var sightings: [Int: [Int]] = [:]
+    /// By request: the answer that its client has got something of.
+    private var heard: [Int: Int] = [:]
     /// A node has sent an answer nobody asked for, not together with the one before: it may be taken
     /// for the next.
     var extrasMayPass = false
@@ -230,10 +232,14 @@ final class Stage {
         guard answer.request == plan.id else {
             throw Broken("the answer \(number) to /\(answer.request) for /\(plan.id)")
         }
-        // Who was passed something on from one node is not sent to another.
-        guard sightings[plan.id]?.last == number else {
+        // Who was passed something on from one node is not sent to another. (One that was given up for
+        // its silence may look at the request later.)
+        guard sightings[plan.id]?.last == number || world.timePasses,
+            heard[plan.id, default: number] == number
+        else {
             throw Broken("the answer \(number) for /\(plan.id), which has gone to another node")
         }
+        heard[plan.id] = number
         let isInterim = status == 100 || status == 103
         guard isInterim ? answer.interims > 0 : status == answer.status else {
             throw Broken("a \(status) for the answer \(number), which is a \(answer.status)")
@@ -269,7 +275,9 @@ final class Stage {
     /// Whether some node was sound, and the rules of retrying would have led to it.
     private func mustBeServed(_ plan: RequestPlan) -> Bool {
         guard plan.isReplayable, plan.flaw == nil, world.soundNodes.contains(true),
-            world.retries >= world.soundNodes.count - 1, !mayWaitInVain
+            world.retries >= world.soundNodes.count - 1, !mayWaitInVain,
+            // A node that no time is given to answer looks as bad as one that cannot.
+            !(world.ejectsAfter > 0 && world.timePasses)
         else { return false }
         return (sightings[plan.id] ?? []).allSatisfy {
             answers[$0].fault != .nonsense && answers[$0].interims == 0
