@@ -22,11 +22,7 @@ package struct StrictRequest: Equatable {
         method = Array(parts[0])
         guard isToken(method) else { throw Refusal("a method that is no token") }
         target = Array(parts[1])
-        switch String(decoding: parts[2], as: UTF8.self) {
-        case "HTTP/1.1": minor = 1
-        case "HTTP/1.0": minor = 0
-        default: throw Refusal("another version than 1.0 and 1.1")
-        }
+        minor = try minorVersion(parts[2])
         try checkTarget(target, method: method)
         fields = try reading.fields()
         headLength = reading.at
@@ -142,4 +138,12 @@ package func isHost(_ text: [UInt8]) -> Bool {
     guard !port.isEmpty else { return true }
     guard port.first == 0x3A else { return false }
     return port.dropFirst().allSatisfy { (0x30...0x39).contains($0) }
+}
+
+/// 0, or 1 for all later ones: they are spoken to as the highest that is known (RFC 9110 section 2.5).
+func minorVersion(_ word: ArraySlice<UInt8>) throws(Refusal) -> Int {
+    guard word.count == 8, word.starts(with: "HTTP/1.".utf8), let digit = word.last,
+        (0x30...0x39).contains(digit)
+    else { throw Refusal("another version than 1.x") }
+    return digit == 0x30 ? 0 : 1
 }

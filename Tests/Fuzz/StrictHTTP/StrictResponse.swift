@@ -20,11 +20,7 @@ package struct StrictResponse: Equatable {
         guard line.count >= 13, line[8] == 0x20, line[12] == 0x20 else {
             throw Refusal("a status line without its three parts")
         }
-        switch String(decoding: line[..<8], as: UTF8.self) {
-        case "HTTP/1.1": minor = 1
-        case "HTTP/1.0": minor = 0
-        default: throw Refusal("another version than 1.0 and 1.1")
-        }
+        minor = try minorVersion(line[..<8])
         let digits = line[9..<12]
         guard digits.allSatisfy({ (0x30...0x39).contains($0) }) else {
             throw Refusal("a status that is no number")
