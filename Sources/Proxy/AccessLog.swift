@@ -148,7 +148,9 @@ struct AccessLog: ~Copyable {
         guard !pending.isEmpty else { return }
         let before = pending.count
         send()
-        guard dropped > 0, pending.count < before, now &- toldAt >= Self.tellingPause else { return }
+        guard dropped > 0, pending.count < before, now &- toldAt >= Self.tellingPause else {
+            return
+        }
         toldAt = now
         tell()
     }
@@ -181,7 +183,11 @@ struct AccessLog: ~Copyable {
     private mutating func send() {
         guard fd >= 0, !pending.isEmpty else { return }
         guard hasReader else {
-            if IO.writeAll(fd, pending.span) { pending.removeAll(keepingCapacity: true) } else { drop() }
+            if IO.writeAll(fd, pending.span) {
+                pending.removeAll(keepingCapacity: true)
+            } else {
+                drop()
+            }
             return
         }
         var sent = 0

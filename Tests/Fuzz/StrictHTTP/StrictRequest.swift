@@ -56,7 +56,7 @@ enum Coding {
         if !codings.isEmpty {
             guard minor == 1 else { throw Refusal("a transfer coding in HTTP/1.0") }
             guard lengths.isEmpty else { throw Refusal("both a length and a transfer coding") }
-            guard codings.count == 1, lowercased(codings[0]) == Array("chunked".utf8) else {
+            guard codings.count == 1, elements(of: codings[0]) == [Array("chunked".utf8)] else {
                 throw Refusal("a transfer coding that is not chunked alone")
             }
             self = .chunked
@@ -71,6 +71,14 @@ enum Coding {
             self = .none
         }
     }
+}
+
+/// Of a list, in lower case; empty ones count for nothing (RFC 9110, 5.6.1.2).
+private func elements(of list: [UInt8]) -> [[UInt8]] {
+    let isBlank = { (byte: UInt8) in byte == 0x20 || byte == 0x09 }
+    return lowercased(list).split(separator: 0x2C)
+        .map { $0.drop(while: isBlank).reversed().drop(while: isBlank).reversed() }
+        .filter { !$0.isEmpty }
 }
 
 private func isURIByte(_ byte: UInt8) -> Bool {
