@@ -11,7 +11,7 @@ final class StormTraffic: Sendable {
         var pages = 0
         var downloads = 0
         var uploads = 0
-        /// Downloads and uploads that failed visibly, as they may.
+        /// What failed visibly and may: uploads, and answers that had begun.
         var losses = 0
         /// What may never be.
         var faults: [String] = []
@@ -83,13 +83,22 @@ final class StormTraffic: Sendable {
         }
     }
 
+    /// False: its node died between head and body.
     private func page(_ client: RawClient) throws -> Bool {
-        let answer = try client.get("/")
-        guard answer.status == 200 else {
-            throw TestFailure("a \(answer.status): \(answer.text)")
+        try client.request("GET", "/")
+        let head = try client.readHead()
+        guard head.status == 200 else { throw TestFailure("a \(head.status) for a page") }
+        var text: [UInt8] = []
+        do {
+            _ = try client.readBody(of: head) { text += $0 }
+        } catch {
+            outcome.withLock { $0.losses += 1 }
+            return false
         }
-        guard let node = answer.node, answer.text.hasPrefix("This is \(node), ") else {
-            throw TestFailure("another page than \(answer.node ?? "nobody")'s: \(answer.text)")
+        let node = head["Octopus-Node"] ?? "nobody"
+        guard text.starts(with: "This is \(node), ".utf8) else {
+            throw TestFailure(
+                "a page that is not \(node)'s: \(String(decoding: text, as: UTF8.self))")
         }
         outcome.withLock { $0.pages += 1 }
         return true
