@@ -84,6 +84,8 @@ struct ConnectionOptions {
     var upgrade = false
     /// Something that is not a list of tokens, or more than `listedLimit` of them.
     var malformed = false
+    /// More than `listedLimit`: fields that it lists may not be marked so.
+    var overlong = false
 }
 
 /// Connection options that name fields we know nothing of: each is compared with every field, so
@@ -232,6 +234,7 @@ struct FieldTable: ~Copyable {
                 listed += 1
                 guard listed <= listedLimit else {
                     options.malformed = true
+                    options.overlong = true
                     return
                 }
                 markListed(bytes, start, length)

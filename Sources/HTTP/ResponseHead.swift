@@ -145,6 +145,7 @@ package struct ResponseHead: ~Copyable {
 
         // A malformed Connection field is no reason to lose the response, only the connection.
         let options = table.options
+        guard !options.overlong else { return Fault(502, "too many connection options") }
         keepAlive =
             !options.close && !options.malformed && (minorVersion == 1 || options.keepAlive)
         announcedLength = nil

@@ -123,6 +123,18 @@ struct ResponseHeadTests {
         #expect(response(length, to: .head).keepAlive)
     }
 
+    @Test("what Connection lists stays behind, or the response does")
+    func overlongConnection() {
+        let names = (0..<32).map { "x-\($0)" }
+        #expect(response("Connection: " + names.joined(separator: ",")).fault == nil)
+        let more = (names + ["x-secret"]).joined(separator: ", ")
+        #expect(response("X-Secret: s", "Connection: " + more).fault == 502)
+        let second = "Connection: x-secret"
+        #expect(
+            response("X-Secret: s", "Connection: " + names.joined(separator: ","), second).fault
+                == 502)
+    }
+
     @Test("interim responses are known as such, and cannot hide a body")
     func interim() {
         #expect(response(status: "100 Continue").isInterim)

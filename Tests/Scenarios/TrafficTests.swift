@@ -182,6 +182,24 @@ struct TrafficTests {
         #expect(kept.contains("X-Forwarded-Proto: https"))
     }
 
+    @Test(
+        "who asks to go on in HTTP/2 is answered in HTTP/1.1, and no node hears of it",
+        .timeLimit(.minutes(1)))
+    func h2c() throws {
+        let cluster = try Cluster(nodes: 1)
+        let client = try cluster.client()
+        let fields = [
+            ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"),
+            ("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA"),
+        ]
+        let answer = try client.get("/echo", fields: fields)
+        #expect(answer.status == 200 && answer.interim.isEmpty)
+        let seen = answer.text.lowercased()
+        #expect(seen.contains("host: ") && !seen.contains("h2c") && !seen.contains("settings"))
+        // It is an HTTP/1.1 connection still.
+        #expect(try client.get("/").status == 200)
+    }
+
     @Test("an ambiguous request is refused and its connection closed", .timeLimit(.minutes(1)))
     func smuggling() throws {
         let cluster = try Cluster(nodes: 1)
