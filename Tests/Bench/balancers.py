@@ -148,10 +148,10 @@ def trivet(one):
         "pools": pools,
     }
     file = os.path.join(one.files, "trivet.json5")
-    return json.dumps(configuration, indent=2) + "\n", file, [setting.trivet, "run", file]
+    return json.dumps(configuration, indent=2) + "\n", file, [program(one.name, setting), "run", file]
 
 
-CONFIGURATIONS = {"nginx": nginx, "haproxy": haproxy, "trivet": trivet}
+CONFIGURATIONS = {"nginx": nginx, "haproxy": haproxy, "before": trivet, "trivet": trivet}
 
 
 class Nodes:
@@ -211,8 +211,13 @@ def find(name):
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
+def program(name, setting):
+    """Where the program of that name is."""
+    return {"trivet": setting.trivet, "before": setting.before}.get(name) or find(name)
+
+
 def version(name, path):
     """The first line with which a program names itself."""
-    flag = {"nginx": "-v", "haproxy": "-v", "trivet": "--version", "wrk": "-v"}[name]
+    flag = "--version" if name in ("trivet", "before") else "-v"
     said = subprocess.run([path, flag], capture_output=True, text=True, timeout=10)
     return (said.stdout + said.stderr).strip().splitlines()[0]

@@ -12,7 +12,8 @@ from xml.sax.saxutils import escape
 
 from works import FIGURES, WORKS
 
-COLOURS = {"nginx": "#7a9e7e", "haproxy": "#6f8fb3", "trivet": "#c8553d"}
+COLOURS = {"nginx": "#7a9e7e", "haproxy": "#6f8fb3", "before": "#d9a441",
+           "trivet": "#c8553d"}
 
 
 def median_of(rounds, figure):
