@@ -17,9 +17,14 @@ import processes
 class Balancer:
     """One balancer under test: how to start it, and its ports."""
 
-    def __init__(self, name, setting, web_port, bulk_port, label=None):
-        """`label` names a second one of the kind, which has files of its own."""
+    def __init__(self, name, setting, web_port, bulk_port, label=None, web_nodes=None,
+                 logs=False, sticky=False):
+        """`label` names a second one of the kind, which has files of its own. It may have other
+        nodes, an access log, and sessions that stay with their node by a cookie."""
         self.name = name
+        self.web_nodes = web_nodes or setting.web_nodes
+        self.logs = logs
+        self.sticky = sticky
         self.web_port = web_port
         self.bulk_port = bulk_port
         self.setting = setting
@@ -50,7 +55,7 @@ class Balancer:
 
 def nginx(one):
     setting = one.setting
-    upstreams = {"web": setting.web_nodes, "bulk": setting.bulk_nodes}
+    upstreams = {"web": one.web_nodes, "bulk": setting.bulk_nodes}
     servers = {"web": one.web_port, "bulk": one.bulk_port}
     lines = [
         "daemon off;",
@@ -63,7 +68,7 @@ def nginx(one):
         f"    worker_connections {2 * setting.capacity};",
         "}",
         "http {",
-        "    access_log off;",
+        f"    access_log {one.folder}/access.log;" if one.logs else "    access_log off;",
         "    keepalive_timeout 75s;",
         "    keepalive_requests 1000000000;       # default 1000: would end connections amid a run",
         "    client_max_body_size 0;",
@@ -80,9 +85,11 @@ def nginx(one):
         lines.append(f"    {kind}_temp_path {one.folder}/{kind};")
     for name, nodes in upstreams.items():
         lines.append(f"    upstream {name} {{")
+        if one.sticky:
+            lines.append("        hash $cookie_session consistent;  # what it has for free")
         lines += [f"        server 127.0.0.1:{port};" for port in nodes]
         lines += [
-            "        keepalive 1024;",
+            f"        keepalive {max(1024, 2 * len(nodes))};",
             "        keepalive_requests 1000000000;",
             "    }",
             "    server {",
@@ -115,7 +122,10 @@ def haproxy(one):
         "    timeout server 10m",
         "    timeout http-keep-alive 75s",
     ]
-    for name, port, nodes in (("web", one.web_port, setting.web_nodes),
+    if one.logs:
+        # It writes no files: a log goes to a socket or to its standard output, which is a file here.
+        lines += ["    log stdout format raw local0", "    option httplog"]
+    for name, port, nodes in (("web", one.web_port, one.web_nodes),
                               ("bulk", one.bulk_port, setting.bulk_nodes)):
         lines += [
             f"listen {name}",
@@ -124,7 +134,10 @@ def haproxy(one):
             "    http-request set-header X-Forwarded-Proto http",
             "    http-request set-header X-Forwarded-Host %[req.hdr(Host)]",
         ]
-        lines += [f"    server n{i} 127.0.0.1:{node}" for i, node in enumerate(nodes, 1)]
+        if one.sticky:
+            lines.append("    cookie session insert indirect nocache")
+        lines += [f"    server n{i} 127.0.0.1:{node}" + (f" cookie n{i}" if one.sticky else "")
+                  for i, node in enumerate(nodes, 1)]
     file = os.path.join(one.files, "haproxy.cfg")
     # -W: a master and a worker, as its service runs it; -db: in the foreground.
     return "\n".join(lines) + "\n", file, [find("haproxy"), "-W", "-db", "-f", file]
@@ -134,10 +147,10 @@ def trivet(one):
     setting = one.setting
     pools = {
         name: {
-            "strategy": "round-robin",
+            "strategy": ["sticky", "round-robin"] if one.sticky else "round-robin",
             "nodes": [{"name": f"n{i}", "address": f"127.0.0.1:{port}"}
                       for i, port in enumerate(nodes, 1)],
-        } for name, nodes in (("web", setting.web_nodes), ("bulk", setting.bulk_nodes))
+        } for name, nodes in (("web", one.web_nodes), ("bulk", setting.bulk_nodes))
     }
     configuration = {
         "workers": setting.workers,
@@ -147,6 +160,11 @@ def trivet(one):
         ],
         "pools": pools,
     }
+    if one.logs:
+        configuration["access_log"] = os.path.join(one.folder, "access.log")
+    if one.sticky:
+        for pool in pools.values():
+            pool["session"] = {"cookie": "session"}
     file = os.path.join(one.files, "trivet.json5")
     return json.dumps(configuration, indent=2) + "\n", file, [program(one.name, setting), "run", file]
 
@@ -173,7 +191,7 @@ class Nodes:
             f"worker_rlimit_nofile {setting.descriptors};",
             f"pid {folder}/nginx.pid;",
             "error_log stderr warn;",
-            f"events {{ worker_connections {2 * setting.capacity + len(setting.web_nodes)}; }}",
+            f"events {{ worker_connections {2 * setting.capacity + len(setting.web_nodes) + len(setting.many_nodes)}; }}",
             "http {",
             "    access_log off;",
             "    keepalive_timeout 1h;",
@@ -182,7 +200,8 @@ class Nodes:
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
             lines.append(f"    {kind}_temp_path {folder}/{kind};")
         lines.append("    server {")
-        lines += [f"        listen 127.0.0.1:{port} backlog=4096;" for port in setting.web_nodes]
+        lines += [f"        listen 127.0.0.1:{port} backlog=4096;"
+                  for port in setting.web_nodes + setting.many_nodes]
         lines += [
             "        default_type text/plain;",
             '        location / { return 200 "A small answer, as a ping or an API gives it.\\n"; }',

@@ -135,9 +135,8 @@ def stop(process):
             pass
 
 
-def free_ports(count):
-    """A run of ports on 127.0.0.1, below those that the kernel gives to clients."""
-    first = 20_000
+def free_ports(count, first=20_000):
+    """A run of ports on 127.0.0.1 from `first` on, below those that the kernel gives to clients."""
     while first + count < 32_000:
         for port in range(first, first + count):
             with socket.socket() as probe:

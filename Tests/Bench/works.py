@@ -17,9 +17,12 @@ import processes
 # Figure: what it is, how it is written, and whether it stands in the plot and the ratios.
 FIGURES = {
     "cpu_us": ("CPU per request", "{:.1f} us", True),
+    "many": ("times that of the first pool", "{:.3f}", False),
+    "calls": ("system calls per request", "{:.2f}", True),
     "rps": ("requests/s", "{:,.0f}", False),
     "p50_us": ("p50", "{:,.0f} us", False),
     "p99_us": ("p99", "{:,.0f} us", False),
+    "paced_p99_us": ("p99 at the same load", "{:,.0f} us", True),
     "p999_us": ("p99.9", "{:,.0f} us", False),
     "cpu_s_gb": ("CPU per GB", "{:.3f} s", True),
     "gb_s": ("GB/s", "{:.2f}", False),
@@ -82,6 +85,88 @@ def requests(connections, close=False):
             "errors": seen["errors"] + seen["refused"],
         } | window.shares
     return measure
+
+
+def variant(label, **how):
+    """The small GET at 64 connections through a fresh one that is set up otherwise."""
+    def measure(one):
+        again = balancers.Balancer(one.name, one.setting, *processes.free_ports(2), label=label,
+                                   **how)
+        try:
+            again.start()
+            return requests(64)(again)
+        finally:
+            again.stop()
+    return measure
+
+
+def pool(count):
+    """A pool of so many nodes beside one of the usual size, both fresh, one after the other."""
+    def measure(one):
+        few = variant(f"few-{count}")(one)
+        many = variant(f"pool-{count}", web_nodes=one.setting.many_nodes[:count])(one)
+        many["many"] = many["cpu_us"] / few["cpu_us"]
+        many["errors"] += few["errors"]
+        return many
+    return measure
+
+
+def calls(one):
+    """System calls while requests are served, counted by perf in a run of its own."""
+    setting = one.setting
+    perf = balancers.find("perf")
+    if not perf:
+        raise RuntimeError("perf is missing: apt-get install linux-perf, or leave `calls` out")
+    wrk(one, 64, 1, False)
+    family = ",".join(map(str, processes.family(one.process.pid)))
+    counter = subprocess.Popen(
+        [perf, "stat", "-x", ";", "-e", "raw_syscalls:sys_enter", "-p", family, "--",
+         "sleep", str(setting.seconds + 2)], stderr=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    seen = wrk(one, 64, setting.seconds, False)
+    said = counter.communicate(timeout=setting.seconds + 30)[1]
+    count = next((line.split(";")[0] for line in said.splitlines() if "sys_enter" in line), "")
+    if not count.isdigit():
+        raise RuntimeError(f"perf counted nothing: {said}")
+    return {"calls": int(count) / max(1, seen["requests"]),
+            "errors": seen["errors"] + seen["refused"]}
+
+
+def paced(one):
+    """Latency while all are offered the same: 70 % of what the slowest peer can do."""
+    setting = one.setting
+    if not setting.offered:
+        peers = [peer for peer in setting.standing if peer.name in ("nginx", "haproxy")]
+        peaks = []
+        for peer in peers or setting.standing:
+            seen = wrk(peer, 64, 3, False)
+            peaks.append(seen["requests"] / seen["microseconds"] * 1e6)
+        setting.offered = int(0.7 * min(peaks))
+    log = os.path.join(setting.scratch, f"{one.name}-paced.tsv")
+    if os.path.exists(log):
+        os.remove(log)
+    each = max(1, setting.offered // 64)
+    with Window(one) as window:
+        done = subprocess.run(
+            [balancers.find("h2load"), "--h1", "-c", "64", "-t", str(len(setting.load_cores)),
+             "-D", str(setting.seconds), f"--rps={each}", f"--log-file={log}",
+             f"http://127.0.0.1:{one.web_port}/"],
+            capture_output=True, text=True, timeout=setting.seconds + 30)
+    times, errors = [], 0
+    with open(log) as lines:
+        for line in lines:
+            _, status, micros = line.split("\t")[:3]
+            times.append(int(micros))
+            errors += status != "200"
+    if not times:
+        raise RuntimeError(f"h2load printed no figures: {done.stdout}{done.stderr}")
+    times.sort()
+
+    def at(share):
+        return times[min(len(times) - 1, int(share * len(times)))]
+    return {"paced_p99_us": at(0.99), "p50_us": at(0.5), "p999_us": at(0.999),
+            "cpu_us": window.cpu / len(times) * 1e6, "rps": len(times) / setting.seconds,
+            "errors": errors} | window.shares
 
 
 def bulk(kind, streams):
@@ -167,6 +252,12 @@ WORKS = {
     "keepalive-64": ("small GET, 64 connections", requests(64)),
     "keepalive-1000": ("small GET, 1,000 connections", requests(1000)),
     "new-connection": ("small GET, new connection each", requests(64, close=True)),
+    "paced": ("small GET, the same load for all", paced),
+    "pool-100": ("small GET, 100 nodes", pool(100)),
+    "pool-1000": ("small GET, 1,000 nodes", pool(1000)),
+    "access-log": ("small GET, access log on", variant("access-log", logs=True)),
+    "sticky": ("small GET, sessions by cookie", variant("sticky", sticky=True)),
+    "calls": ("system calls of a small GET, 64 connections", calls),
     "upload-1": ("upload, 1 stream", bulk("upload", 1)),
     "upload-16": ("upload, 16 streams", bulk("upload", 16)),
     "download-1": ("download, 1 stream", bulk("download", 1)),
