@@ -42,7 +42,7 @@ struct AbuseTests {
 
     @Test(
         "with few descriptors, clients wait without a spin, and who is in is served",
-        .timeLimit(.minutes(1)))
+        .timeLimit(.minutes(10)))
     func fewDescriptors() throws {
         let cluster = try Cluster(nodes: 1, descriptors: 200)
         let line = try cluster.trivet.process.waitForLine(containing: "200 descriptors: room for")
@@ -71,7 +71,7 @@ struct AbuseTests {
 
     @Test(
         "when not a single descriptor is left, it is our fault and not the node's, and it passes",
-        .timeLimit(.minutes(1)))
+        .timeLimit(.minutes(10)))
     func noDescriptors() throws {
         let cluster = try Cluster(
             nodes: 1, workers: 1, top: #"admin: { address: "127.0.0.1:0" },"#)
@@ -115,7 +115,7 @@ struct AbuseTests {
 
     @Test(
         "one client is held to its connections over all workers, and a reload changes how many",
-        .timeLimit(.minutes(1)))
+        .timeLimit(.minutes(10)))
     func perClient() throws {
         let folder = try TemporaryFolder()
         let cluster = try Cluster(
@@ -156,7 +156,8 @@ struct AbuseTests {
     }
 
     @Test(
-        "two hundred readers that stop hold the node back, not our memory", .timeLimit(.minutes(2)))
+        "two hundred readers that stop hold the node back, not our memory", .timeLimit(.minutes(10))
+    )
     func slowReaders() throws {
         let cluster = try Cluster(nodes: 1)
         let warm = try cluster.client()

@@ -98,7 +98,7 @@ struct CanaryScenarioTests {
 
     @Test(
         "a build that picks a dead node is withdrawn under load, stays so over a reload, and its next build is tried again",
-        .timeLimit(.minutes(2)))
+        .timeLimit(.minutes(10)))
     func withdrawn() throws {
         let stage = try Stage(canary: ["FAILING"], share: "20%")
         let checked = try Trivet.run(["check", stage.folder.path + "/trivet.json5"])
@@ -141,7 +141,7 @@ struct CanaryScenarioTests {
     }
 
     @Test(
-        "a build that crashes is fenced, and the pool goes on without it", .timeLimit(.minutes(2)))
+        "a build that crashes is fenced, and the pool goes on without it", .timeLimit(.minutes(10)))
     func crashes() throws {
         let stage = try Stage(canary: ["CRASHING"], share: "50%")
         let client = try RawClient(port: stage.port)

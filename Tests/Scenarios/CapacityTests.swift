@@ -17,7 +17,8 @@ struct CapacityTests {
     }
 
     @Test(
-        "40 requests at once, 3 places at each of 2 nodes: all are served", .timeLimit(.minutes(1)))
+        "40 requests at once, 3 places at each of 2 nodes: all are served", .timeLimit(.minutes(10))
+    )
     func places() throws {
         let cluster = try Cluster(nodes: 2, health: nil, pool: "max_in_flight: 3,")
         let clients = try (0..<40).map { _ in try cluster.client() }
@@ -31,7 +32,7 @@ struct CapacityTests {
         #expect(served.reduce(0, +) == 40 && served.allSatisfy { $0 >= 10 }, "\(served)")
     }
 
-    @Test("a node's own limit counts for it, the pool's for the others", .timeLimit(.minutes(1)))
+    @Test("a node's own limit counts for it, the pool's for the others", .timeLimit(.minutes(10)))
     func ownLimit() throws {
         let nodes = try (1...2).map { try Node("node\($0)") }
         let trivet = try Trivet(
@@ -50,7 +51,7 @@ struct CapacityTests {
 
     @Test(
         "a full queue and a long wait end with 503, when to come back, and a live connection",
-        .timeLimit(.minutes(1)))
+        .timeLimit(.minutes(10)))
     func refused() throws {
         let cluster = try Cluster(
             nodes: 1, health: nil,
@@ -69,7 +70,7 @@ struct CapacityTests {
         for client in clients { #expect(try client.get("/").status == 200) }
     }
 
-    @Test("an upload waits for its place and arrives whole", .timeLimit(.minutes(1)))
+    @Test("an upload waits for its place and arrives whole", .timeLimit(.minutes(10)))
     func upload() throws {
         let cluster = try Cluster(nodes: 1, health: nil, pool: "max_in_flight: 1,")
         let occupant = try occupy(cluster)
@@ -84,7 +85,7 @@ struct CapacityTests {
         #expect(answer.status == 201 && answer.text.contains(Pattern.sum(size)))
     }
 
-    @Test("who gives up in the queue leaves nothing behind", .timeLimit(.minutes(1)))
+    @Test("who gives up in the queue leaves nothing behind", .timeLimit(.minutes(10)))
     func leaving() throws {
         let cluster = try Cluster(nodes: 1, health: nil, pool: "max_in_flight: 1,")
         let occupant = try occupy(cluster)
@@ -101,7 +102,7 @@ struct CapacityTests {
         #expect(try cluster.nodes[0].stats().requests == 2)
     }
 
-    @Test("a reload that gives nodes more places serves who waits", .timeLimit(.minutes(1)))
+    @Test("a reload that gives nodes more places serves who waits", .timeLimit(.minutes(10)))
     func raised() throws {
         let cluster = try Cluster(nodes: 1, health: nil, pool: "max_in_flight: 1,")
         let occupant = try occupy(cluster)
@@ -119,7 +120,7 @@ struct CapacityTests {
         occupant.reset()
     }
 
-    @Test("a reload that takes a pool away answers who waits in it", .timeLimit(.minutes(1)))
+    @Test("a reload that takes a pool away answers who waits in it", .timeLimit(.minutes(10)))
     func gone() throws {
         let cluster = try Cluster(nodes: 1, health: nil, pool: "max_in_flight: 1,")
         let occupant = try occupy(cluster)
@@ -140,7 +141,7 @@ struct CapacityTests {
 
     @Test(
         "a client whose node is full is served elsewhere, and stays its node's",
-        .timeLimit(.minutes(1)))
+        .timeLimit(.minutes(10)))
     func session() throws {
         let cluster = try Cluster(
             nodes: 2, health: nil, strategy: #"["sticky", "round-robin"]"#,

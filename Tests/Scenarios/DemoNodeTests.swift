@@ -7,7 +7,7 @@ import Testing
 
 @Suite("A demo node is a well-behaved Octopus server")
 struct DemoNodeTests {
-    @Test("the page says who answered and what arrived", .timeLimit(.minutes(1)))
+    @Test("the page says who answered and what arrived", .timeLimit(.minutes(10)))
     func page() throws {
         let node = try Node("alpha")
         let answer = try RawClient(port: node.port).get(
@@ -20,7 +20,7 @@ struct DemoNodeTests {
     }
 
     @Test(
-        "the ping tells each state by its status and its body", .timeLimit(.minutes(1)),
+        "the ping tells each state by its status and its body", .timeLimit(.minutes(10)),
         arguments: [
             ("up", 200, false, false), ("maintenance", 200, true, false),
             ("draining", 418, true, false), ("offline", 418, false, true),
@@ -39,7 +39,7 @@ struct DemoNodeTests {
         #expect(json["MaxConcurrentTasks"]?.intValue == 7)
     }
 
-    @Test("a broken node answers its ping with 500 and a page", .timeLimit(.minutes(1)))
+    @Test("a broken node answers its ping with 500 and a page", .timeLimit(.minutes(10)))
     func brokenPing() throws {
         let node = try Node(arguments: ["--state", "broken"])
         let client = try RawClient(port: node.port)
@@ -49,7 +49,7 @@ struct DemoNodeTests {
         #expect(try client.get("/").status == 200, "everything but the ping goes on")
     }
 
-    @Test("a state that does not exist is refused, and changes nothing", .timeLimit(.minutes(1)))
+    @Test("a state that does not exist is refused, and changes nothing", .timeLimit(.minutes(10)))
     func unknownState() throws {
         let node = try Node()
         let client = try RawClient(port: node.port)
@@ -60,7 +60,7 @@ struct DemoNodeTests {
     }
 
     @Test(
-        "a package is summed as it arrived, whatever its framing", .timeLimit(.minutes(1)),
+        "a package is summed as it arrived, whatever its framing", .timeLimit(.minutes(10)),
         arguments: ["/api/packages/raw", "/api/Spaces-1/packages/raw?replace=true"])
     func packages(target: String) throws {
         let node = try Node()
@@ -84,7 +84,7 @@ struct DemoNodeTests {
         #expect(try node.stats().bytesIn == 2 * n)
     }
 
-    @Test("an upload is counted while it arrives", .timeLimit(.minutes(1)))
+    @Test("an upload is counted while it arrives", .timeLimit(.minutes(10)))
     func uploadInFlight() throws {
         let node = try Node()
         let client = try RawClient(port: node.port)
@@ -99,7 +99,7 @@ struct DemoNodeTests {
         try node.waitForStats("no request in flight") { $0.inFlight == 0 }
     }
 
-    @Test("a client that waits for 100 gets it before it sends the body", .timeLimit(.minutes(1)))
+    @Test("a client that waits for 100 gets it before it sends the body", .timeLimit(.minutes(10)))
     func expectContinue() throws {
         let node = try Node()
         let client = try RawClient(port: node.port)
@@ -153,7 +153,7 @@ struct DemoNodeTests {
     }
 
     @Test(
-        "a download is the same bytes in every framing", .timeLimit(.minutes(1)),
+        "a download is the same bytes in every framing", .timeLimit(.minutes(10)),
         arguments: ["", "&chunked=1", "&close=1"])
     func downloads(option: String) throws {
         let node = try Node()
@@ -164,7 +164,7 @@ struct DemoNodeTests {
         #expect((answer["Content-Length"] == "200000") == option.isEmpty)
     }
 
-    @Test("an echo gives back chunked bodies with their trailers", .timeLimit(.minutes(1)))
+    @Test("an echo gives back chunked bodies with their trailers", .timeLimit(.minutes(10)))
     func echo() throws {
         let node = try Node()
         let client = try RawClient(port: node.port)
@@ -180,7 +180,7 @@ struct DemoNodeTests {
         #expect(answer.trailers.map(\.value) == ["7"])
     }
 
-    @Test("events come one by one, not all at the end", .timeLimit(.minutes(1)))
+    @Test("events come one by one, not all at the end", .timeLimit(.minutes(10)))
     func events() throws {
         let node = try Node()
         let client = try RawClient(port: node.port)
@@ -214,7 +214,7 @@ struct DemoNodeTests {
     }
 
     @Test(
-        "a request that two servers could read in two ways is refused", .timeLimit(.minutes(1)),
+        "a request that two servers could read in two ways is refused", .timeLimit(.minutes(10)),
         arguments: [
             "GET / HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",

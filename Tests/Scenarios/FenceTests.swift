@@ -44,7 +44,7 @@ struct FenceTests {
 
     @Test(
         "a strategy that ends the process is fenced, the build before it serves, connections made meanwhile are answered",
-        .timeLimit(.minutes(2)),
+        .timeLimit(.minutes(10)),
         arguments: ["CRASHES_AT=100", "LEAVES_AT=100"])
     func crash(how: String) throws {
         let patient = try Patient(first: ["BUILD=\"good\""])
@@ -84,7 +84,7 @@ struct FenceTests {
         try patient.expectReason("mended ")
     }
 
-    @Test("without an earlier build the built-in turns serve", .timeLimit(.minutes(1)))
+    @Test("without an earlier build the built-in turns serve", .timeLimit(.minutes(10)))
     func noEarlierBuild() throws {
         let patient = try Patient(first: ["CRASHES_AT=70"])
         let cluster = patient.cluster
@@ -94,7 +94,7 @@ struct FenceTests {
         #expect(cluster.trivet.process.lines.count { $0.text.contains("is fenced") } == 1)
     }
 
-    @Test("a strategy that dawdles is fenced within a few requests", .timeLimit(.minutes(1)))
+    @Test("a strategy that dawdles is fenced within a few requests", .timeLimit(.minutes(10)))
     func slow() throws {
         let patient = try Patient(first: ["BUILD=\"good\""])
         let cluster = patient.cluster
@@ -110,7 +110,8 @@ struct FenceTests {
         #expect(try cluster.balancer().pid == balancer, "nothing had to be started anew")
     }
 
-    @Test("a strategy that never comes back is ended after 3 s and fenced", .timeLimit(.minutes(1)))
+    @Test(
+        "a strategy that never comes back is ended after 3 s and fenced", .timeLimit(.minutes(10)))
     func stuck() throws {
         let patient = try Patient(first: ["BUILD=\"good\""])
         let cluster = patient.cluster
@@ -138,7 +139,7 @@ struct FenceTests {
         try patient.expectReason("good ")
     }
 
-    @Test("a kill from outside fences nobody", .timeLimit(.minutes(1)))
+    @Test("a kill from outside fences nobody", .timeLimit(.minutes(10)))
     func killed() throws {
         let patient = try Patient()
         let cluster = patient.cluster

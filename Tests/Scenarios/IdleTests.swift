@@ -53,7 +53,7 @@ struct IdleTests {
 
     @Test(
         "ten thousand idle connections are held for next to nothing, and a reload cuts none",
-        .timeLimit(.minutes(3)))
+        .timeLimit(.minutes(10)))
     func tenThousand() throws {
         guard try descriptors(for: 15_000) else {
             try Test.cancel("the hard limit of descriptors (ulimit -Hn) is below 15000")
@@ -101,7 +101,7 @@ struct IdleTests {
 
     @Test(
         "a thousand clients keep their connections when other listeners come and go",
-        .timeLimit(.minutes(2)))
+        .timeLimit(.minutes(10)))
     func otherListener() throws {
         let cluster = try Cluster(nodes: 1)
         let file = cluster.trivet.folder.path + "/trivet.json5"
@@ -122,7 +122,7 @@ struct IdleTests {
 
     @Test(
         "SIGTERM lets a thousand idle clients go one after the other, and few of them at once",
-        .timeLimit(.minutes(2)), arguments: [1000, 8])
+        .timeLimit(.minutes(10)), arguments: [1000, 8])
     func drain(count: Int) throws {
         let cluster = try Cluster(nodes: 1)
         let clients = try crowd(count, at: cluster.port)

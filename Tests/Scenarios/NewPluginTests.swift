@@ -22,7 +22,8 @@ struct NewPluginTests {
         }
     }
 
-    @Test("a strategy in C builds, passes its tests and picks by its rule", .timeLimit(.minutes(1)))
+    @Test(
+        "a strategy in C builds, passes its tests and picks by its rule", .timeLimit(.minutes(10)))
     func strategyInC() throws {
         let folder = try TemporaryFolder()
         let said = try make(["in-rows", "--c"], in: folder)
@@ -39,7 +40,7 @@ struct NewPluginTests {
         #expect(seen == row + row)
     }
 
-    @Test("a check in C builds, passes its tests and judges by its rule", .timeLimit(.minutes(1)))
+    @Test("a check in C builds, passes its tests and judges by its rule", .timeLimit(.minutes(10)))
     func checkInC() throws {
         let folder = try TemporaryFolder()
         _ = try make(["--check", "teapot", "--c"], in: folder)

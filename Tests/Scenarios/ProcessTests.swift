@@ -7,7 +7,7 @@ import Testing
 
 @Suite("The processes: signals, crashes, mistakes")
 struct ProcessTests {
-    @Test("SIGTERM lets an upload in flight end and exits with 0", .timeLimit(.minutes(1)))
+    @Test("SIGTERM lets an upload in flight end and exits with 0", .timeLimit(.minutes(10)))
     func drain() throws {
         let cluster = try Cluster(nodes: 1)
         let upload = try cluster.client()
@@ -27,7 +27,7 @@ struct ProcessTests {
         #expect(try cluster.trivet.process.waitForExit() == .code(0))
     }
 
-    @Test("a second signal ends it at once", .timeLimit(.minutes(1)))
+    @Test("a second signal ends it at once", .timeLimit(.minutes(10)))
     func impatience() throws {
         let cluster = try Cluster(nodes: 1)
         let stuck = try cluster.client()
@@ -40,7 +40,7 @@ struct ProcessTests {
         #expect(try cluster.trivet.process.waitForExit(within: 5) == .code(0))
     }
 
-    @Test("drain_timeout ends what does not end by itself", .timeLimit(.minutes(1)))
+    @Test("drain_timeout ends what does not end by itself", .timeLimit(.minutes(10)))
     func drainTimeout() throws {
         let cluster = try Cluster(nodes: 1, top: #"drain_timeout: "300ms","#)
         let stuck = try cluster.client()
@@ -50,7 +50,7 @@ struct ProcessTests {
         #expect(try cluster.trivet.process.waitForExit(within: 5) == .code(0))
     }
 
-    @Test("a balancer that dies is started anew on the same sockets", .timeLimit(.minutes(1)))
+    @Test("a balancer that dies is started anew on the same sockets", .timeLimit(.minutes(10)))
     func crash() throws {
         let cluster = try Cluster()
         #expect(try cluster.client().get("/").status == 200)
@@ -63,7 +63,7 @@ struct ProcessTests {
         #expect(try cluster.balancer().pid != first)
     }
 
-    @Test("the balancer does not outlive its supervisor", .timeLimit(.minutes(1)))
+    @Test("the balancer does not outlive its supervisor", .timeLimit(.minutes(10)))
     func orphan() throws {
         let cluster = try Cluster(nodes: 1)
         let balancer = try cluster.balancer().pid
@@ -72,14 +72,14 @@ struct ProcessTests {
         _ = try eventually("the balancer's end") { ProcessFacts.exists(balancer) ? nil : true }
     }
 
-    @Test("whoever looks for trivet among the processes finds all of it", .timeLimit(.minutes(1)))
+    @Test("whoever looks for trivet among the processes finds all of it", .timeLimit(.minutes(10)))
     func names() throws {
         let cluster = try Cluster(nodes: 1)
         #expect(try ProcessFacts(cluster.trivet.process.pid).name() == "trivet")
         #expect(try cluster.balancer().name() == "trivet")
     }
 
-    @Test("thousands of connections leave no descriptor behind", .timeLimit(.minutes(1)))
+    @Test("thousands of connections leave no descriptor behind", .timeLimit(.minutes(10)))
     func noLeaks() throws {
         let cluster = try Cluster()
         for _ in 0..<10 { _ = try cluster.client().get("/") }
@@ -193,7 +193,7 @@ struct DroppedInPluginTests {
         }
         """
 
-    @Test("a strategy in C, dropped into a folder, rules the traffic", .timeLimit(.minutes(1)))
+    @Test("a strategy in C, dropped into a folder, rules the traffic", .timeLimit(.minutes(10)))
     func inC() throws {
         let folder = try TemporaryFolder()
         _ = try build(Self.lastNode, in: folder)

@@ -134,7 +134,7 @@ struct ReloadTests {
 
     @Test(
         "two builds of a strategy take turns under load: no request, upload, WebSocket, count or turn is lost",
-        .timeLimit(.minutes(3)))
+        .timeLimit(.minutes(10)))
     func alternatingBuilds() throws {
         let folder = try TemporaryFolder()
         try buildPlugin(Self.turns, as: "libturns.so", in: folder)
@@ -182,7 +182,7 @@ struct ReloadTests {
         #expect(line.contains("\"reason\":\"one \(answered + 3)\""))
     }
 
-    @Test("what is refused changes nothing, and one sentence says why", .timeLimit(.minutes(2)))
+    @Test("what is refused changes nothing, and one sentence says why", .timeLimit(.minutes(10)))
     func refusals() throws {
         let folder = try TemporaryFolder()
         try buildPlugin(Self.turns, as: "libturns.so", in: folder)
@@ -249,7 +249,7 @@ struct ReloadTests {
 
     @Test(
         "nodes and listeners come and go, and only what changed is disturbed",
-        .timeLimit(.minutes(2)))
+        .timeLimit(.minutes(10)))
     func configuration() throws {
         let nodes = try (1...3).map { try Node("node\($0)") }
         let folder = try TemporaryFolder()

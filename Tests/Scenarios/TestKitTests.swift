@@ -7,7 +7,7 @@ import Testing
 
 @Suite("The test kit holds what scenarios rely on")
 struct TestKitTests {
-    @Test("nothing outlives its test, not even what a program started", .timeLimit(.minutes(1)))
+    @Test("nothing outlives its test, not even what a program started", .timeLimit(.minutes(10)))
     func killed() throws {
         var child: Child? = try Child(
             "/bin/sh", ["-c", "sleep 1000 & echo started $!; trap '' TERM; wait"])
@@ -25,7 +25,7 @@ struct TestKitTests {
         }
     }
 
-    @Test("lines of both streams, the last one too, and the exit arrive", .timeLimit(.minutes(1)))
+    @Test("lines of both streams, the last one too, and the exit arrive", .timeLimit(.minutes(10)))
     func lines() throws {
         let child = try Child("/bin/sh", ["-c", "echo one; echo two >&2; printf three; exit 7"])
         #expect(try child.waitForEnd() == .code(7))
@@ -59,7 +59,7 @@ struct TestKitTests {
         #expect(failure?.description.contains("exit code 0") == true)
     }
 
-    @Test("a program that does not exist is a failure, not a hang", .timeLimit(.minutes(1)))
+    @Test("a program that does not exist is a failure, not a hang", .timeLimit(.minutes(10)))
     func missingProgram() {
         #expect(throws: TestFailure.self) { try Child("/nowhere/at-all", []) }
     }
@@ -77,7 +77,7 @@ struct TestKitTests {
         #expect(again.process.isRunning)
     }
 
-    @Test("a folder goes with all that is in it", .timeLimit(.minutes(1)))
+    @Test("a folder goes with all that is in it", .timeLimit(.minutes(10)))
     func folder() throws {
         var folder: TemporaryFolder? = try TemporaryFolder()
         let path = try #require(folder?.path)
@@ -101,7 +101,7 @@ struct TestKitTests {
         #expect(client.end == nil)
     }
 
-    @Test("a sender notices that nobody reads", .timeLimit(.minutes(1)))
+    @Test("a sender notices that nobody reads", .timeLimit(.minutes(10)))
     func stalled() throws {
         let node = try Node()
         let client = try RawClient(port: node.port, receiveBuffer: 16_384)

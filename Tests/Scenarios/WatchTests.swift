@@ -58,7 +58,7 @@ struct WatchTests {
 
     @Test(
         "a file renamed into its place serves under load, and no request is lost",
-        .timeLimit(.minutes(2)), arguments: ["plugins", "plugins/libturns.so"])
+        .timeLimit(.minutes(10)), arguments: ["plugins", "plugins/libturns.so"])
     func renamed(named plugins: String) throws {
         let cluster = try cluster(plugins)
         let traffic = try ReloadTests.Traffic(port: cluster.port)
@@ -74,7 +74,7 @@ struct WatchTests {
         #expect(count(cluster, "plugins_watch: reloading", from: start) == 3)
     }
 
-    @Test("a file that is written slowly is not taken before it is whole", .timeLimit(.minutes(2)))
+    @Test("a file that is written slowly is not taken before it is whole", .timeLimit(.minutes(10)))
     func slowly() throws {
         let cluster = try cluster()
         let bytes = try readFile(try build("two"))
@@ -121,7 +121,7 @@ struct WatchTests {
         last()
     }
 
-    @Test("a bad file is refused once, and the old one serves", .timeLimit(.minutes(2)))
+    @Test("a bad file is refused once, and the old one serves", .timeLimit(.minutes(10)))
     func bad() throws {
         let cluster = try cluster()
         let start = cluster.logEnd
@@ -141,7 +141,7 @@ struct WatchTests {
         #expect(try decides(cluster, "mended") == "two")
     }
 
-    @Test("nobody who did not ask for it is watched", .timeLimit(.minutes(2)))
+    @Test("nobody who did not ask for it is watched", .timeLimit(.minutes(10)))
     func offByDefault() throws {
         let quiet = try cluster(watch: "")
         let other = try TemporaryFolder()
@@ -160,7 +160,7 @@ struct WatchTests {
 
     @Test(
         "a folder may go and come back, and a reload may name another or none",
-        .timeLimit(.minutes(2)))
+        .timeLimit(.minutes(10)))
     func folders() throws {
         let cluster = try cluster()
         let log = cluster.trivet.process
