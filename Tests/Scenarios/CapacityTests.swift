@@ -162,6 +162,7 @@ struct CapacityTests {
             }
             if try node.stats().inFlight == 1 { return client }
             client.reset()
+            for node in cluster.nodes { try node.waitForStats("nothing") { $0.inFlight == 0 } }
             return nil
         }
         let away = try cluster.client().get("/", fields: cookie)
