@@ -115,8 +115,10 @@ def judge_request(case, port, node):
         bodies = case.get("bodies")
         if bodies and [m.body.decode("latin-1") for m in node.whole[:serve]] != bodies:
             return f"the node got {[m.body for m in node.whole]}"
+        # Names of fields may come in any case, unless that is what the case is about.
+        same = bytes if case.get("exact") else bytes.lower
         for text in case.get("node", []):
-            if text.encode("latin-1") not in node.raw:
+            if same(text.encode("latin-1")) not in same(node.raw):
                 return f"{text!r} did not reach the node"
         for text in case.get("never", []):
             if text.lower().encode("latin-1") in node.raw.lower():
