@@ -137,12 +137,15 @@ def judge_response(case, port, node):
     node.script = [piece.encode("latin-1") for piece in
                    (script if isinstance(script, list) else [script])]
     node.then, node.used = case.get("then", "stay"), {}
+    node.is_through.clear()
     method = case.get("method", "GET")
     client = Client(port, [method])
     try:
         client.send(case.get("send", f"{method} /first HTTP/1.1\r\nHost: a\r\n\r\n")
                     .encode("latin-1"))
         client.read(lambda: bool(client.answers()[0]), 3)
+        # What the node still says is on its way before the next request is.
+        node.is_through.wait(1)
         client.read(lambda: False, 0.03 if not client.end else 0)
         answers, rest = client.answers()
     except Broken as what:

@@ -180,6 +180,8 @@ class Scripted(Node):
         super().__init__()
         self.script, self.then = [], "stay"
         self.used = {}
+        # The last script has been said to its end.
+        self.is_through = threading.Event()
 
     def serve(self, one, number):
         data = b""
@@ -195,7 +197,12 @@ class Scripted(Node):
                 for number_of_piece, piece in enumerate(self.script):
                     if number_of_piece:
                         threading.Event().wait(0.03)
-                    one.sendall(piece)
+                    try:
+                        one.sendall(piece)
+                    except OSError:
+                        self.is_through.set()  # nobody wants to hear the rest
+                        raise
+                self.is_through.set()
                 if self.then == "reset":
                     threading.Event().wait(0.05)
                     reset(one)

@@ -31,23 +31,15 @@ final class StickyStrategy: Sendable {
     var seen: [Seen] { all.withLock { $0 } }
     var last: Seen { seen.last ?? Seen() }
 
-    /// Its table is never freed, as that of a loaded plugin is not.
     func kind() throws -> StrategyKind {
-        let table = UnsafeMutablePointer<trivet_strategy>.allocate(capacity: 1)
-        unsafe table.initialize(to: trivet_strategy())
-        unsafe table.pointee.size = UInt32(MemoryLayout<trivet_strategy>.size)
-        unsafe table.pointee.name = Self.forEver("sticky-test")
-        unsafe table.pointee.summary = Self.forEver("keeps clients")
-        unsafe table.pointee.data = Unmanaged.passRetained(self).toOpaque()
-        unsafe table.pointee.create = { table, _, _, _ in unsafe table!.pointee.data }
-        unsafe table.pointee.destroy = { _ in }
-        unsafe table.pointee.pick = { me, pool, request, out in
-            let strategy = unsafe Unmanaged<StickyStrategy>.fromOpaque(me!).takeUnretainedValue()
-            return unsafe strategy.pick(pool!.pointee, request!.pointee, out!)
+        let data = unsafe Unmanaged.passRetained(self).toOpaque()
+        return unsafe try StrategyKind.ofTest("sticky-test", "keeps clients", data: data) { table in
+            unsafe table.pointee.pick = { me, pool, request, out in
+                let strategy = unsafe Unmanaged<StickyStrategy>.fromOpaque(me!)
+                    .takeUnretainedValue()
+                return unsafe strategy.pick(pool!.pointee, request!.pointee, out!)
+            }
         }
-        return unsafe try StrategyKind(
-            table: UnsafePointer(table),
-            origin: PluginOrigin(file: "test.so", plugin: "test", version: "1"))
     }
 
     private func pick(
@@ -82,11 +74,5 @@ final class StickyStrategy: Sendable {
     private static func text(_ text: trivet_str) -> String {
         let bytes = unsafe UnsafeRawBufferPointer(start: text.data, count: text.len)
         return unsafe String(decoding: bytes, as: UTF8.self)
-    }
-
-    private static func forEver(_ words: StaticString) -> trivet_str {
-        unsafe trivet_str(
-            data: UnsafeRawPointer(words.utf8Start).assumingMemoryBound(to: CChar.self),
-            len: words.utf8CodeUnitCount)
     }
 }

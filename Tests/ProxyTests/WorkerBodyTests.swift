@@ -19,16 +19,6 @@ import Testing
         }
     }
 
-    private func with(
-        _ node: TestNode, times: WorkerFixture.Times = .init(),
-        _ body: (WorkerFixture) throws -> Void
-    ) throws {
-        let worker = try WorkerFixture(nodes: [node.port], times: times)
-        try body(worker)
-        #expect(worker.inFlight() == 0)
-        #expect(worker.leave() == 0)
-    }
-
     @Test(
         "A body of any size that comes in one write with its head arrives whole",
         arguments: [0, 1, 40_000, 65_400, 65_536, 65_537, 200_000, 3_000_001])

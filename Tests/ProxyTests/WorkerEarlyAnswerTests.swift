@@ -9,16 +9,6 @@ import Testing
 @testable import Proxy
 
 @Suite struct WorkerEarlyAnswerTests {
-    private func with(
-        _ node: TestNode, times: WorkerFixture.Times = .init(),
-        _ body: (WorkerFixture) throws -> Void
-    ) throws {
-        let worker = try WorkerFixture(nodes: [node.port], times: times)
-        try body(worker)
-        #expect(worker.inFlight() == 0)
-        #expect(worker.leave() == 0)
-    }
-
     /// A node that says `answer` once it has the head, reads nothing after it, and stays.
     private func deaf(_ answer: String, _ size: Int, until over: Wakeup) throws -> TestNode {
         try TestNode { conversation in

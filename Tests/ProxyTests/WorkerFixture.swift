@@ -8,6 +8,7 @@ import Glibc
 import HTTP
 import Net
 import Synchronization
+import Testing
 
 @testable import Proxy
 
@@ -157,4 +158,14 @@ import Synchronization
         unsafe memory.deallocate()
         return started.left.load(ordering: .acquiring)
     }
+}
+
+/// A worker before one node for as long as `body` takes; nothing may be left of what it did.
+func with(
+    _ node: TestNode, times: WorkerFixture.Times = .init(), _ body: (WorkerFixture) throws -> Void
+) throws {
+    let worker = try WorkerFixture(nodes: [node.port], times: times)
+    try body(worker)
+    #expect(worker.inFlight() == 0)
+    #expect(worker.leave() == 0)
 }

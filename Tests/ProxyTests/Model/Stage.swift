@@ -295,27 +295,20 @@ final class Stage {
         results = 0
     }
 
-    /// Its table is never freed, as that of a loaded plugin is not.
     func kind() throws -> StrategyKind {
-        let table = UnsafeMutablePointer<trivet_strategy>.allocate(capacity: 1)
-        unsafe table.initialize(to: trivet_strategy())
-        unsafe table.pointee.size = UInt32(MemoryLayout<trivet_strategy>.size)
-        unsafe table.pointee.name = Self.forEver("random-test")
-        unsafe table.pointee.summary = Self.forEver("picks any")
-        unsafe table.pointee.data = Unmanaged.passUnretained(self).toOpaque()
-        unsafe table.pointee.create = { table, _, _, _ in unsafe table!.pointee.data }
-        unsafe table.pointee.destroy = { _ in }
-        unsafe table.pointee.pick = { me, pool, request, out in
-            let strategy = unsafe Unmanaged<RandomStrategy>.fromOpaque(me!).takeUnretainedValue()
-            return unsafe strategy.pick(pool!.pointee, request!.pointee, out!)
+        let data = unsafe Unmanaged.passUnretained(self).toOpaque()
+        return unsafe try StrategyKind.ofTest("random-test", "picks any", data: data) { table in
+            unsafe table.pointee.pick = { me, pool, request, out in
+                let strategy = unsafe Unmanaged<RandomStrategy>.fromOpaque(me!)
+                    .takeUnretainedValue()
+                return unsafe strategy.pick(pool!.pointee, request!.pointee, out!)
+            }
+            unsafe table.pointee.result = { me, _, _ in
+                let strategy = unsafe Unmanaged<RandomStrategy>.fromOpaque(me!)
+                    .takeUnretainedValue()
+                strategy.results += 1
+            }
         }
-        unsafe table.pointee.result = { me, _, _ in
-            let strategy = unsafe Unmanaged<RandomStrategy>.fromOpaque(me!).takeUnretainedValue()
-            strategy.results += 1
-        }
-        return unsafe try StrategyKind(
-            table: UnsafePointer(table),
-            origin: PluginOrigin(file: "test.so", plugin: "test", version: "1"))
     }
 
     private func pick(
@@ -328,12 +321,6 @@ final class Stage {
         }
         unsafe out.pointee.node = node
         return TRIVET_PICKED
-    }
-
-    private static func forEver(_ words: StaticString) -> trivet_str {
-        unsafe trivet_str(
-            data: UnsafeRawPointer(words.utf8Start).assumingMemoryBound(to: CChar.self),
-            len: words.utf8CodeUnitCount)
     }
 }
 
