@@ -91,7 +91,7 @@ package final class Child: Sendable {
     /// - Parameter index: how many lines to pass over: `lines.count` asks for a new one.
     @discardableResult
     package func waitForLine(
-        containing text: String, from index: Int = 0, within seconds: Double = 10
+        containing text: String, from index: Int = 0, within seconds: Double = 30
     ) throws -> String {
         let found: String?? = state.wait(until: Deadline(seconds: seconds)) { state in
             for line in state.lines.dropFirst(index) where line.text.contains(text) {
@@ -111,7 +111,7 @@ package final class Child: Sendable {
 
     /// Waits for its end.
     @discardableResult
-    package func waitForExit(within seconds: Double = 10) throws -> Exit {
+    package func waitForExit(within seconds: Double = 30) throws -> Exit {
         let exit = state.wait(until: Deadline(seconds: seconds)) { $0.exit }
         if let exit { return exit }
         throw TestFailure("no end within \(seconds) s of \(transcript())")
@@ -119,7 +119,7 @@ package final class Child: Sendable {
 
     /// Waits until it and everything that holds its outputs has ended, and all lines are there.
     @discardableResult
-    package func waitForEnd(within seconds: Double = 10) throws -> Exit {
+    package func waitForEnd(within seconds: Double = 30) throws -> Exit {
         let exit = state.wait(until: Deadline(seconds: seconds)) { $0.hasEnded ? $0.exit : nil }
         if let exit { return exit }
         throw TestFailure("outputs still open after \(seconds) s of \(transcript())")

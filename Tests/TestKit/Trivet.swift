@@ -111,7 +111,7 @@ package final class Node: Sendable {
     /// Waits until its counts are as told.
     @discardableResult
     package func waitForStats(
-        _ what: String, within seconds: Double = 10, _ isSo: (Stats) -> Bool
+        _ what: String, within seconds: Double = 30, _ isSo: (Stats) -> Bool
     ) throws -> Stats {
         try eventually("\(what) at \(name)", within: seconds) {
             let stats = try stats()

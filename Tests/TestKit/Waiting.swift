@@ -45,7 +45,7 @@ package struct Deadline: Sendable {
 /// - Parameter what: completes the sentence "... did not come about", should it not.
 @discardableResult
 package func eventually<R>(
-    _ what: String, within seconds: Double = 10, _ body: () throws -> R?
+    _ what: String, within seconds: Double = 30, _ body: () throws -> R?
 ) throws -> R {
     let deadline = Deadline(seconds: seconds)
     while true {
