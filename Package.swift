@@ -83,6 +83,16 @@ let fuzzer: [Target] =
             swiftSettings: strict),
     ]
 
+/// What Tests/Bench/micro counts the instructions of.
+let micro: [Target] =
+    Context.environment["TRIVET_BENCH"] == nil
+    ? []
+    : [
+        .executableTarget(
+            name: "micro", dependencies: ["HTTP", "Net", "Base"], path: "Tests/Bench/Micro",
+            swiftSettings: strict)
+    ]
+
 let package = Package(
     name: "trivet",
     products: [
@@ -168,7 +178,7 @@ let package = Package(
             swiftSettings: strict),
         tests("FuzzTests", uses: ["FuzzTargets"]),
         tests("Scenarios", uses: ["TestKit", "Base", "CLinux"]),
-    ] + plugins.map(\.target) + fuzzer,
+    ] + plugins.map(\.target) + fuzzer + micro,
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu11
 )
