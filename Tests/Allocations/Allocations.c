@@ -19,6 +19,12 @@ extern long syscall(long, ...);
 static _Atomic int32_t watched;
 static _Atomic uint64_t count;
 
+#if __has_feature(thread_sanitizer)
+bool threads_are_watched(void) { return true; }
+#else
+bool threads_are_watched(void) { return false; }
+#endif
+
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 
 bool allocations_are_counted(void) { return false; }

@@ -14,4 +14,8 @@ uint64_t allocations_count(void);
 // Whether they are counted at all: not in a build for a sanitizer, where the count stays 0.
 bool allocations_are_counted(void);
 
+/// Whether this is a build for the thread sanitizer, which has a thread of its own in every process, and
+/// a map of memory in which a wild write may hit something.
+bool threads_are_watched(void);
+
 #endif
