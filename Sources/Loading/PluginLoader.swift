@@ -181,6 +181,12 @@ package struct PluginLoader: Sendable {
                 left.append(FencedFile(fence: here, offers: facts.offers))
             }
         }
+        // What was fenced earlier, and has no stand-in, serves no more: its names stay known.
+        for fence in record.list.fences
+        where !record.serving.contains(where: { $0.file == fence.file }) {
+            let offers = record.list.facts(of: fence.build)?.offers ?? []
+            left.append(FencedFile(fence: fence, offers: offers))
+        }
         return try Catalogue(libraries: libraries, fenced: left, candidates: candidates)
     }
 

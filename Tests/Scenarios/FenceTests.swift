@@ -94,6 +94,22 @@ struct FenceTests {
         #expect(cluster.trivet.process.lines.count { $0.text.contains("is fenced") } == 1)
     }
 
+    @Test(
+        "what was fenced and has no earlier build does not keep the balancer from starting anew",
+        .timeLimit(.minutes(10)))
+    func deathAfterFence() throws {
+        let patient = try Patient(first: ["SLEEPS"])
+        let cluster = patient.cluster
+        for _ in 0..<12 { #expect(try cluster.client().get("/").status == 200) }
+        try cluster.trivet.process.waitForLine(containing: "its pools do without it")
+        let end = cluster.logEnd
+        kill(try cluster.balancer().pid, SIGKILL)
+        try cluster.trivet.process.waitForLine(containing: "serving: ", from: end)
+        #expect(try cluster.client().get("/").status == 200)
+        let lines = cluster.trivet.process.lines[end...]
+        #expect(!lines.contains { $0.text.contains("which no plugin offers") })
+    }
+
     @Test("a strategy that dawdles is fenced within a few requests", .timeLimit(.minutes(10)))
     func slow() throws {
         let patient = try Patient(first: ["BUILD=\"good\""])
