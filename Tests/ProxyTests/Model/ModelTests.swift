@@ -22,7 +22,7 @@ import Testing
             print("script \(seed) goes well: \(ModelScript(seed: seed))")
             return
         }
-        let count = Self.number("TRIVET_MODEL_SCRIPTS") ?? 3_000
+        let count = Self.number("TRIVET_MODEL_SCRIPTS") ?? 1_000
         let next = Atomic<UInt64>(0)
         let failures = Guarded<[any Error]>([])
         // More than there are cores: scripts over TCP wait for the kernel now and then.
