@@ -1,11 +1,11 @@
 // Every seed of the fuzzers, and with them all that was ever found, through the same functions without
-// libFuzzer.
+// libFuzzer. One target at a time: those of plugins answer from what all of the process share.
 
 import FuzzTargets
 import Glibc
 import Testing
 
-@Suite("What the fuzzers know")
+@Suite("What the fuzzers know", .serialized)
 struct ReplayTests {
     @Test(
         "no input that once broke something breaks it again", arguments: FuzzTarget.all.map(\.name))
