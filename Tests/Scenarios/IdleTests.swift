@@ -116,7 +116,9 @@ struct IdleTests {
         try signalReload(cluster)
         // Those of the listener that is gone do not all come back at the same moment.
         let took = try awaitEnds(others)
-        #expect(took > 0.2, "a thousand were let go within \(took) s")
+        // With a sanitizer most have gone before the first look.
+        #expect(
+            took > 0.2 || !ProcessFacts.isMemoryTelling, "a thousand were let go within \(took) s")
         #expect(others.allSatisfy { $0.end == .closed })
         #expect(try served(clients) == 1000)
         #expect(!RawClient.canConnect(to: side))

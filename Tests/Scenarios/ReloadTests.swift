@@ -239,7 +239,7 @@ struct ReloadTests {
         let end = cluster.logEnd
         cluster.trivet.process.signal(SIGHUP)
         try cluster.trivet.process.waitForLine(
-            containing: "reload refused, all serves on as before: ", from: end)
+            containing: "reload refused, all serves on as before: ", from: end, within: 90)
         try cluster.trivet.folder.write(config, to: "trivet.json5")
         let (exit, said) = try reload(cluster)
         #expect(exit == .code(0), "\(said)")

@@ -49,7 +49,7 @@ package final class Trivet: Sendable {
 
     /// Runs the command to its end and gives what it said: for `check`, `plugin list`, `--help`.
     package static func run(
-        _ arguments: [String], within seconds: Double = 30
+        _ arguments: [String], within seconds: Double = 90
     ) throws -> (exit: Child.Exit, output: String, error: String) {
         let child = try Child(path(), arguments)
         let exit = try child.waitForEnd(within: seconds)
