@@ -277,7 +277,7 @@ final class Stage {
         guard plan.isReplayable, plan.flaw == nil, world.soundNodes.contains(true),
             world.retries >= world.soundNodes.count - 1, !mayWaitInVain,
             // A node that no time is given to answer looks as bad as one that cannot.
-            !(world.ejectsAfter > 0 && world.timePasses)
+            !world.timePasses
         else { return false }
         return (sightings[plan.id] ?? []).allSatisfy {
             answers[$0].fault != .nonsense && answers[$0].interims == 0
