@@ -18,13 +18,12 @@ extension PoolView {
 
     /// What the last pick gives its client to carry; empty: nothing. Valid until the next one. The
     /// first of the strategies that were asked and gave anything counts.
-    package var lastSession: Span<UInt8> {
-        @_lifetime(borrow self) get {
-            let span = unsafe Span(
-                _unsafeStart: sessionBytes, count: state.pointee.sessionLength)
-            return unsafe _overrideLifetime(span, borrowing: self)
-        }
+    package func withLastSession(_ body: (Span<UInt8>) -> Void) {
+        unsafe body(Span(_unsafeStart: sessionBytes, count: state.pointee.sessionLength))
     }
+
+    /// The last pick gives its client something to carry.
+    package var lastPickCarries: Bool { unsafe state.pointee.sessionLength > 0 }
 
     /// Copies what a strategy wants to be carried: it is lent until the next call into the instance.
     func keepSession(_ slot: Int) {

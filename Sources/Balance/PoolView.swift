@@ -101,6 +101,7 @@ package struct PoolView: ~Copyable {
         var ejectedUntil: UInt64 = .max
     }
 
+    private let staysInPlace = StaysInPlace()
     package let nodeCount: Int
     let nodes: UnsafeMutablePointer<trivet_node>
     let loads: UnsafeMutablePointer<trivet_load>
@@ -333,12 +334,8 @@ package struct PoolView: ~Copyable {
     }
 
     /// Why the last pick came out as it did, in the strategy's words; valid until the next one.
-    package var lastReason: Span<UInt8> {
-        @_lifetime(borrow self) get {
-            let span = unsafe Span(
-                _unsafeStart: reasonBytes, count: state.pointee.reasonLength)
-            return unsafe _overrideLifetime(span, borrowing: self)
-        }
+    package func withLastReason(_ body: (Span<UInt8>) -> Void) {
+        unsafe body(Span(_unsafeStart: reasonBytes, count: state.pointee.reasonLength))
     }
 
     /// Takes over what the control thread published, and tells the strategies. Between two events;

@@ -21,6 +21,101 @@ func isTokenCharacter(_ byte: UInt8) -> Bool {
     isMember(byte, 0x03FF_6CFA_0000_0000, 0x57FF_FFFF_C7FF_FFFE)
 }
 
+/// The first place from `start` on that is no token character; `bytes.count` when there is none.
+@inline(__always)
+func endOfToken(_ bytes: Span<UInt8>, _ start: Int) -> Int {
+    let count = bytes.count
+    let raw = unsafe bytes.bytes
+    var index = start
+    while true {
+        // Eight letters and hyphens at a time: most names are made of them (half the cost of a head).
+        while index + 8 <= count {
+            let word = unsafe UInt64(
+                littleEndian: raw.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self))
+            let others = ~(letters(word) | places(of: 0x2D, in: word)) & everyTop
+            if others != 0 {
+                index += others.trailingZeroBitCount &>> 3
+                break
+            }
+            index += 8
+        }
+        guard index < count, isTokenCharacter(bytes[index]) else { return index }
+        index += 1
+    }
+}
+
+/// The first place from `start` on that is neither visible ASCII nor may stand in a target as such: "#"
+/// begins a fragment, which is not sent (RFC 9112 section 3.2). `query`: the first "?" before it, or -1.
+@inline(__always)
+func endOfTarget(_ bytes: Span<UInt8>, _ start: Int, query: inout Int) -> Int {
+    let count = bytes.count
+    let raw = unsafe bytes.bytes
+    var index = start
+    while true {
+        while index + 8 <= count {
+            let word = unsafe UInt64(
+                littleEndian: raw.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self))
+            let low = word & ~everyTop
+            let visible = (low &+ every(0x80 - 0x21)) & ~(low &+ every(1)) & ~word
+            let special = places(of: 0x23, in: word) | places(of: 0x3F, in: word)
+            let others = (~visible | special) & everyTop
+            if others != 0 {
+                index += others.trailingZeroBitCount &>> 3
+                break
+            }
+            index += 8
+        }
+        guard index < count else { return index }
+        let byte = bytes[index]
+        guard byte &- 0x21 < 0x5E, byte != UInt8(ascii: "#") else { return index }
+        if byte == UInt8(ascii: "?"), query < 0 { query = index }
+        index += 1
+    }
+}
+
+/// Skips letters, digits, hyphens and dots, of which nearly every host is made, from `start` on, eight at a
+/// time and not beyond `end`: what is left is for a closer look.
+@inline(__always)
+func endOfName(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) -> Int {
+    let raw = unsafe bytes.bytes
+    var index = start
+    while index + 8 <= end {
+        let word = unsafe UInt64(
+            littleEndian: raw.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self))
+        let others =
+            ~(letters(word) | digits(word) | places(of: 0x2D, in: word) | places(of: 0x2E, in: word))
+            & everyTop
+        if others != 0 { return index + others.trailingZeroBitCount &>> 3 }
+        index += 8
+    }
+    return index
+}
+
+// Eight bytes in one word, each looked at by itself: no carry leaves a byte, so every answer is exact.
+// What is found has its top bit set (Warren, Hacker's Delight, section 6-1).
+
+private func every(_ byte: UInt8) -> UInt64 { UInt64(byte) &* 0x0101_0101_0101_0101 }
+
+private var everyTop: UInt64 { 0x8080_8080_8080_8080 }
+
+@inline(__always)
+private func letters(_ word: UInt64) -> UInt64 {
+    let low = (word | every(0x20)) & ~everyTop
+    return (low &+ every(0x80 - 0x61)) & ~(low &+ every(0x80 - 0x7B)) & ~word & everyTop
+}
+
+@inline(__always)
+private func digits(_ word: UInt64) -> UInt64 {
+    let low = word & ~everyTop
+    return (low &+ every(0x80 - 0x30)) & ~(low &+ every(0x80 - 0x3A)) & ~word & everyTop
+}
+
+@inline(__always)
+private func places(of byte: UInt8, in word: UInt64) -> UInt64 {
+    let difference = word ^ every(byte)
+    return ~((difference & ~everyTop) &+ ~everyTop | difference) & everyTop
+}
+
 /// RFC 3986 section 3.2.2: what may stand in a registered name, but for the % of an escape:
 /// unreserved (letters, digits, - . _ ~) and sub-delims (! $ & ' ( ) * + , ; =).
 @inline(__always)

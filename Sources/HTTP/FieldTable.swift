@@ -37,11 +37,9 @@ func readFieldLine(_ bytes: Span<UInt8>, _ start: Int) -> FieldLine {
         }
         return .last(end: index + 2)
     }
-    while isTokenCharacter(byte) {
-        index += 1
-        guard index < count else { return .incomplete }
-        byte = bytes[index]
-    }
+    index = endOfToken(bytes, index)
+    guard index < count else { return .incomplete }
+    byte = bytes[index]
     let nameEnd = index
     guard byte == colon, nameEnd > start else { return .invalid(nameFault(byte, nameEnd == start)) }
     index += 1

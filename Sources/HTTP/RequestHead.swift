@@ -108,13 +108,7 @@ package struct RequestHead: ~Copyable {
 
         let targetStart = index
         var query = -1
-        while index < count {
-            let byte = bytes[index]
-            // Visible ASCII but "#": fragments are not sent (RFC 9112 section 3.2).
-            guard byte &- 0x21 < 0x5E, byte != UInt8(ascii: "#") else { break }
-            if byte == UInt8(ascii: "?"), query < 0 { query = index }
-            index += 1
-        }
+        index = endOfTarget(bytes, index, query: &query)
         let targetEnd = index
         guard targetEnd - targetStart <= limits.target else {
             return .invalid(Self.targetTooLong)

@@ -77,6 +77,7 @@ func isAuthority(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) -> Bool {
         guard index < end, colons >= 2, colons <= 7, index - start <= 46 else { return false }
         index += 1
     } else {
+        index = endOfName(bytes, index, end)
         while index < end, bytes[index] != colon {
             if bytes[index] == UInt8(ascii: "%") {
                 guard index + 2 < end, hexValue(bytes[index + 1]) < 16,

@@ -4,7 +4,10 @@
 import Base
 
 extension OutputSpan<UInt8> {
+    // Inlined, these are a comparison and a move or two: heads are written with thirty of them.
+
     /// Copies `bytes[start..<end]`.
+    @inline(__always)
     @_lifetime(self: copy self)
     mutating func write(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) -> Bool {
         let length = end - start
@@ -26,6 +29,7 @@ extension OutputSpan<UInt8> {
         write(bytes, Int(range.start), Int(range.end))
     }
 
+    @inline(__always)
     @_lifetime(self: copy self)
     mutating func write(_ text: StaticString) -> Bool {
         let length = text.utf8CodeUnitCount

@@ -74,10 +74,10 @@ package struct Buffer: ~Copyable {
         unsafe memmove(base + offset, base + Int(range.start), Int(range.length))
     }
 
-    /// Reads from a descriptor behind what is held: at most `limit` bytes. Call with room.
+    /// Reads from a socket behind what is held: at most `limit` bytes. Call with room.
     package mutating func fill(from fd: Int32, limit: Int = .max) -> Transfer {
         guard let memory = unsafe memory else { return .wait }
-        let result = unsafe IO.read(
+        let result = unsafe IO.receive(
             fd,
             into: UnsafeMutableRawBufferPointer(
                 start: memory + Int(last), count: min(room, limit)))

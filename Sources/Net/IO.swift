@@ -40,13 +40,23 @@ package enum IO {
         }
     }
 
+    /// Reads from a socket into `memory`, which the caller owns for the call.
+    package static func receive(
+        _ fd: Int32, into memory: UnsafeMutableRawBufferPointer
+    ) -> Transfer {
+        while true {
+            let n = unsafe clinux_receive(fd, memory.baseAddress, memory.count)
+            if n < 0 && errno == EINTR { continue }
+            return Transfer(n)
+        }
+    }
+
     /// Sends bytes to a socket, without SIGPIPE.
     package static func send(_ fd: Int32, _ bytes: Span<UInt8>) -> Transfer {
         if bytes.isEmpty { return .done(0) }
         return unsafe bytes.withUnsafeBytes { raw in
             while true {
-                let n = unsafe Glibc.send(
-                    fd, raw.baseAddress, raw.count, Int32(MSG_NOSIGNAL))
+                let n = unsafe clinux_send(fd, raw.baseAddress, raw.count)
                 if n < 0 && errno == EINTR { continue }
                 return Transfer(n)
             }

@@ -66,7 +66,7 @@ package struct Poller: ~Copyable {
     /// Waits for events, at most `milliseconds` (negative: as long as it takes), and says how many
     /// came: `self[0 ..< count]`.
     package func wait(milliseconds: Int32) -> Int {
-        let n = unsafe epoll_wait(fd, events, Int32(Self.room), milliseconds)
+        let n = unsafe clinux_epoll_wait(fd, events, Int32(Self.room), milliseconds)
         return max(0, Int(n))  // EINTR: an empty turn
     }
 

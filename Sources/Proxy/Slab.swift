@@ -77,6 +77,7 @@ struct Slab<Element: ~Copyable>: ~Copyable {
     /// Slots, live or free: indices run below this.
     var capacity: Int { generations.count }
 
+    @inline(__always)
     func pointer(_ index: UInt32) -> UnsafeMutablePointer<Element> {
         // In bounds: the array traps on a chunk that is not there.
         unsafe chunks[Int(index >> shift)] + Int(index & ((1 << shift) - 1))
@@ -97,11 +98,13 @@ struct Slab<Element: ~Copyable>: ~Copyable {
 
     /// The same element as a reference, for code that touches it often or beside other storage of
     /// the slab's owner.
+    @inline(__always)
     func at(_ index: UInt32) -> Ref<Element> {
         assert(generations[Int(index)] & 1 == 1, "a free slot")
         return unsafe Ref(pointer(index))
     }
 
+    @inline(__always)
     func isLive(_ handle: Handle) -> Bool {
         handle.index < generations.count && handle.generation & 1 == 1
             && generations[Int(handle.index)] == handle.generation

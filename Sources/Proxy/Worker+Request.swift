@@ -137,7 +137,7 @@ extension Worker {
             exchange.it.picks += 1
             view.it.began(node)
             if exchange.it.note != .max {
-                log.note(exchange.it.note, reason: view.it.lastReason)
+                view.it.withLastReason { log.note(exchange.it.note, reason: $0) }
             }
             reachNode(index, headIsParsed: true)
         case .refused:
@@ -176,7 +176,7 @@ extension Worker {
         let outcome = view.it.pick(facts)
         if affinity.it.hasSession {
             noteSession(affinity, exchange, client, head, opened, view)
-        } else if view.it.lastPickSticks || !view.it.lastSession.isEmpty {
+        } else if view.it.lastPickSticks || view.it.lastPickCarries {
             noteNoSession(affinity, pool: names[Int(exchange.it.pool)].pool)
         }
         return outcome

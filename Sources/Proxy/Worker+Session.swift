@@ -44,9 +44,8 @@ extension Worker {
         var note = SessionNote()
         note.hasCookie = exchange.it.session.hasCookie
         note.carried = exchange.it.session.carried
-        let given = view.it.lastSession
         note.sticks = view.it.lastPickSticks
-        note.carries = !given.isEmpty
+        note.carries = view.it.lastPickCarries
         // Served elsewhere this once, since its node is full: it stays that node's.
         if view.it.lastPickWasDiverted, opened?.content.node != nil { note.sticks = false }
         var carried = Carried()
@@ -60,9 +59,12 @@ extension Worker {
         } else {
             note.isDue = true
         }
-        if note.carries && !carried.isSame(as: given) {
-            note.isDue = true
-            carried = Carried(given)
+        if note.carries {
+            view.it.withLastSession { given in
+                guard !carried.isSame(as: given) else { return }
+                note.isDue = true
+                carried = Carried(given)
+            }
         }
         // What one strategy had the client carry is not lost because another has it stick.
         let isKept = note.wishesSession && !carried.isEmpty

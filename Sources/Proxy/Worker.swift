@@ -18,6 +18,7 @@ struct Listening {
 
 /// One worker's whole state. Lives on its thread's stack; nothing else touches it.
 struct Worker: ~Copyable {
+    private let staysInPlace = StaysInPlace()
     let shared: WorkerShared
     let index: Int
     let clock: WorkerClock

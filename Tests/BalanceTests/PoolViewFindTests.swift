@@ -55,8 +55,9 @@ struct PoolViewFindTests {
             method: Span(), target: Span(), authority: Span(), client: Span(), bytes: Span(),
             fields: Span(), tried: none.span)
         _ = view.pick(facts)
-        let span = view.lastSession
-        return (span.indices.map { span[$0] }, scripts.indices.map { view.badAnswers($0) })
+        var carried: [UInt8] = []
+        view.withLastSession { span in carried = span.indices.map { span[$0] } }
+        return (carried, scripts.indices.map { view.badAnswers($0) })
     }
 
     private func carrier(_ length: Int, _ byte: UInt8, picks: Bool) -> Script {

@@ -252,8 +252,9 @@ final class TestView {
 
     private static func reason(of view: borrowing PoolView) -> String {
         var bytes: [UInt8] = []
-        let span = view.lastReason
-        for index in span.indices { bytes.append(span[index]) }
+        view.withLastReason { span in
+            for index in span.indices { bytes.append(span[index]) }
+        }
         return String(decoding: bytes, as: UTF8.self)
     }
 

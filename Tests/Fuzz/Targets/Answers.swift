@@ -228,8 +228,11 @@ func answerAsStrategy(_ bytes: [UInt8]) throws(Finding) {
             fields: fields.span, tried: before.span, session: Span(), sessionNode: .max,
             attempt: attempt)
         let outcome = view.pick(facts)
-        try expect(view.lastReason.count <= PoolView.reasonLimit, "a long reason")
-        try expect(view.lastSession.count <= PoolView.sessionLimit, "a long session")
+        var kept = (reason: 0, session: 0)
+        view.withLastReason { kept.reason = $0.count }
+        view.withLastSession { kept.session = $0.count }
+        try expect(kept.reason <= PoolView.reasonLimit, "a long reason")
+        try expect(kept.session <= PoolView.sessionLimit, "a long session")
         switch outcome {
         case .node(let node, _, _):
             try expect(node < 2, "node \(node), which takes no new request, is picked")
