@@ -69,7 +69,7 @@ func tests(_ name: String, uses: [Target.Dependency], exclude: [String] = []) ->
 
 /// What the fuzz targets drive.
 let fuzzed: [Target.Dependency] = [
-    "Proxy", "Loading", "Balance", "Config", "HTTP", "Base", "CTrivet",
+    "Proxy", "Loading", "Balance", "Config", "HTTP", "Net", "Base", "CTrivet",
 ]
 
 /// The fuzzer itself links libFuzzer, which needs flags that Tests/Fuzz/run gives: there is none without it.
@@ -146,7 +146,7 @@ let package = Package(
         tests("BaseTests", uses: ["Base"]),
         tests("ConfigTests", uses: ["Config", "Base"]),
         tests("HTTPTests", uses: ["HTTP", "Base"]),
-        tests("NetTests", uses: ["Net", "Base", "CLinux"]),
+        tests("NetTests", uses: ["Net", "Base", "CLinux", "TestKit"]),
         tests(
             "BalanceTests", uses: ["Balance", "Base", "CLinux", "CTrivet", "TestKit"],
             exclude: ["Fixtures"]),

@@ -67,10 +67,10 @@ package struct AccessLog: Sendable {
 // MARK: Listeners
 
 package struct Listener: Sendable {
-    package enum ProtocolKind: Sendable { case http }
+    package enum ProtocolKind: Sendable { case http, tcp }
 
     package struct Timeouts: Equatable, Sendable {
-        /// The total time for a request head.
+        /// The total time for a request head; of a tcp listener with routes, for a ClientHello.
         package var header: Nanoseconds = 10_000_000_000
         /// Between requests on a kept-alive connection.
         package var idle: Nanoseconds = 75_000_000_000
@@ -245,6 +245,12 @@ package struct Health: Sendable {
     package var fall = 3
 }
 
+/// A node, by the place of its pool and its own in that.
+package struct NodeReference: Equatable, Sendable {
+    package var pool: Int
+    package var node: Int
+}
+
 package struct Node: Sendable {
     package var name: String
     /// Of the name.
@@ -257,6 +263,8 @@ package struct Node: Sendable {
     package var maxInFlight: Int?
     /// Sorted by key.
     package var metadata: [(String, String)] = []
+    /// The node of another pool, or of its own, whose verdict it takes; nil: it is asked itself.
+    package var healthOf: NodeReference?
     /// Of the pool's and the node's name: the same after a restart, on every machine.
     package var id: UInt64
 

@@ -51,7 +51,9 @@ extension Reader {
         {
             listener.name = text
         }
-        _ = protocolKind(fields)
+        listener.protocolKind =
+            choice(fields, "protocol", [("http", .http), ("tcp", .tcp)]) ?? listener.protocolKind
+        if listener.protocolKind == .tcp { judgeStream(fields) }
         listener.pool = fields["pool"].flatMap { self.pool($0, of: what, pools) }
         listener.routes = routes(fields, pools)
         if fields["pool"] == nil, fields["routes"] == nil {
@@ -68,16 +70,28 @@ extension Reader {
         return address == nil ? nil : listener
     }
 
-    private mutating func protocolKind(_ fields: Fields) -> Listener.ProtocolKind? {
-        guard let node = fields["protocol"] else { return nil }
-        if case .string("tcp") = node.kind {
+    /// What says something about requests says nothing of a connection.
+    private mutating func judgeStream(_ fields: Fields) {
+        for key in ["trusted_proxies", "limits"] {
+            guard let node = fields[key] else { continue }
             complain(
                 node.place,
-                "the protocol \"tcp\" of \(fields.what) is not supported by this version; "
-                    + "expected \"http\"")
-            return nil
+                "\"\(key)\" in \(fields.what) is about requests, and its protocol \"tcp\" has none; "
+                    + "leave it out")
         }
-        return choice(fields, "protocol", [("http", .http)])
+        if let node = fields["timeouts"]?["idle"] {
+            complain(
+                node.place,
+                "\"idle\" in the timeouts of \(fields.what) is about requests, and its protocol "
+                    + "\"tcp\" has none; expected \"tunnel\" in the timeouts of its pool")
+        }
+        for route in list(fields, "routes") {
+            guard let node = route["path"] else { continue }
+            complain(
+                node.place,
+                "\"path\" in a route of \(fields.what) is about requests, and its protocol \"tcp\" has "
+                    + "none; expected \"host\" alone: the name that a TLS client asks for")
+        }
     }
 
     private mutating func timeouts(_ fields: Fields) -> Listener.Timeouts {

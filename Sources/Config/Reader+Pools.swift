@@ -22,6 +22,7 @@ extension Reader {
             }
             result.append(pool)
         }
+        resolveLeaders(&result)
         return result
     }
 
@@ -39,7 +40,7 @@ extension Reader {
                     "strategy", "health", "timeouts", "nodes", "retries", "retry_budget", "reuse",
                     "session", "hash", "shadow", "ejection", "slow_start", "max_in_flight", "queue",
                 ],
-                later: ["tls", "health_of", "profile", "protocol"])
+                later: ["tls", "profile"])
         else { return pool }
         if let node = fields["strategy"] {
             let choices = strategies(node, what)
@@ -120,14 +121,19 @@ extension Reader {
 
     private mutating func health(_ node: JSONNode, _ pool: String) -> Health? {
         let what = "the health of \(pool)"
-        guard let fields = object(node, what, keys: Health.keys, later: ["health_of"], open: true)
+        guard let fields = object(node, what, keys: Health.keys, open: true)
         else { return nil }
+        if let node = fields["health_of"] {
+            complain(
+                node.place,
+                "\"health_of\" in \(what) belongs into a node: each takes the verdict of one other")
+        }
         let written = required(fields, "check")
         let name = written.flatMap { self.text($0, "the check of \(pool)") }
         var health = Health(
             check: PluginChoice(
                 name: name ?? "", place: written?.place ?? node.place,
-                options: rest(fields, without: Health.keys + ["health_of"])))
+                options: rest(fields, without: Health.keys)))
         health.interval = duration(fields, "interval") ?? health.interval
         health.timeout = duration(fields, "timeout") ?? health.timeout
         health.rise = integer(fields, "rise", 1...1000) ?? health.rise
@@ -165,8 +171,10 @@ extension Reader {
         guard
             let fields = object(
                 node, what,
-                keys: ["name", "address", "weight", "tier", "metadata", "max_in_flight"],
-                later: ["health_of", "tls"])
+                keys: [
+                    "name", "address", "weight", "tier", "metadata", "max_in_flight", "health_of",
+                ],
+                later: ["tls"])
         else { return nil }
         let written = required(fields, "name")
         let text = written.flatMap { self.text($0, "the name of \(what)") }
@@ -178,7 +186,9 @@ extension Reader {
         let tier = integer(fields, "tier", 0...255)
         let maxInFlight = integer(fields, "max_in_flight", Pool.inFlightRange)
         let metadata = fields["metadata"].map { self.metadata($0, what) }
+        let leader = leader(fields)
         guard let text, named, let address else { return nil }
+        if let leader { leaders["\(pool)/\(text)"] = leader }
         return Node(
             name: text, place: written?.place ?? node.place, address: address, weight: weight ?? 1,
             tier: tier ?? 0, maxInFlight: maxInFlight, metadata: metadata ?? [],

@@ -16,6 +16,8 @@ struct Fields {
 struct Reader {
     let file: String
     private(set) var diagnostics: [Diagnostic] = []
+    /// What nodes ("pool/node") have for `health_of`, until all pools are read.
+    var leaders: [String: Placed<String>] = [:]
 
     init(file: String) { self.file = file }
 

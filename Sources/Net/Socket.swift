@@ -119,6 +119,19 @@ package enum Socket {
             fd, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
     }
 
+    /// Asks a peer that has been silent for two minutes whether it is there, and again every half minute;
+    /// four times without an answer end the connection (tcp(7), SO_KEEPALIVE).
+    package static func keepAlive(_ fd: Int32) {
+        let settings: [4 of (level: Int32, name: Int32, value: Int32)] = [
+            (SOL_SOCKET, SO_KEEPALIVE, 1), (Int32(IPPROTO_TCP), TCP_KEEPIDLE, 120),
+            (Int32(IPPROTO_TCP), TCP_KEEPINTVL, 30), (Int32(IPPROTO_TCP), TCP_KEEPCNT, 4),
+        ]
+        for i in settings.indices {
+            var value = settings[i].value
+            _ = unsafe setsockopt(fd, settings[i].level, settings[i].name, &value, 4)
+        }
+    }
+
     /// The address a socket is bound to, for ports that the kernel chose.
     package static func localAddress(_ fd: Int32) -> SocketAddress? {
         let (result, address) = unsafe SocketAddress.from { unsafe getsockname(fd, $0, $1) }

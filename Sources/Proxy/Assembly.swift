@@ -20,7 +20,7 @@ package func poolSpecs(of configuration: Configuration) -> [PoolSpec] {
                     metadata: node.metadata)
             },
             rise: pool.health?.rise ?? 1, fall: pool.health?.fall ?? 1,
-            hasCheck: pool.health != nil,
+            hasCheck: pool.health != nil || pool.nodes.contains { $0.healthOf != nil },
             ejection: pool.ejection.map {
                 EjectionRule(
                     failures: UInt32($0.failures), time: $0.time, maxTime: $0.maxTime)
@@ -112,6 +112,7 @@ extension Assembly {
         var plans: [PoolPlan] = []
         var probed: [ProbedPool] = []
         var views: [[PreparedView]] = shared.clocks.map { _ in [] }
+        let seats = rows
         for (pool, rows) in zip(configuration.pools, rows) {
             let before = pools[pool.name]
             let (state, probing) = try self.state(
@@ -133,6 +134,9 @@ extension Assembly {
             changes.nodesAdded += rows.rows.count { !(before?.rows.rows.contains($0) ?? false) }
             next.pools[pool.name] = state
             probed.append(probing)
+            probed[probed.count - 1].leaders = pool.nodes.map { node in
+                node.healthOf.map { seats[$0.pool].rows[$0.node] }
+            }
             plans.append(
                 PoolPlan(
                     rows: rows, settings: PoolSettings(pool),
@@ -307,7 +311,8 @@ extension ListenerPlan {
         connections.limit(
             to: listener.maxConnections, perClient: listener.maxConnectionsPerClient)
         self.init(
-            name: listener.name, routes: routes, trusted: listener.trustedProxies,
+            name: listener.name, isStream: listener.protocolKind == .tcp, routes: routes,
+            trusted: listener.trustedProxies,
             limits: HeadLimits(
                 target: listener.limits.targetBytes, head: listener.limits.headBytes,
                 fields: listener.limits.fields),

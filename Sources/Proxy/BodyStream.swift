@@ -23,6 +23,8 @@ struct BodyStream: ~Copyable {
     private var isRead = false
     /// A body that ended with its connection still needs its last chunk.
     private var endsOpenly = false
+    /// Of a stream without end: the last read brought as much as it could, so that there is more.
+    private var isBulk = false
     /// The whole body has been handed to the kernel.
     private(set) var isDone = false
 
@@ -34,7 +36,8 @@ struct BodyStream: ~Copyable {
         case .length(let n):
             left = n
             isDone = n == 0
-        case .chunked, .untilClose: break
+        case .untilClose: left = .max
+        case .chunked: break
         }
         isRead = isDone
     }
@@ -55,6 +58,8 @@ struct BodyStream: ~Copyable {
     // A body with a length is spliced while at least this much is to come: below, two calls and a
     // pipe cost more than one copy.
     private static let spliceThreshold: UInt64 = 65_536
+    // A stream is spliced while a splice brings at least this much.
+    private static let bulkThreshold = 16_384
     // What one stream may move before the other connections of the worker get their turn.
     private static let budget = 2 << 20
     private static let readLimit = 64
@@ -151,13 +156,17 @@ struct BodyStream: ~Copyable {
     private mutating func read(_ source: inout Link, _ kit: inout Kit) -> Outcome? {
         if source.ended { return sourceEnded() }
         guard source.canRead else { return .wait }
-        if case .length = self.source, left >= Self.spliceThreshold, kit.pipes.lend(&pipe) {
+        if maySplice, kit.pipes.lend(&pipe) {
             let count = Int(min(left, UInt64(PipePool.capacity)))
             switch IO.splice(from: source.fd, to: pipe.writeEnd, count: count) {
             case .done(let n):
                 pipe.count += n
-                left -= UInt64(n)
-                isRead = left == 0
+                if case .length = self.source {
+                    left -= UInt64(n)
+                    isRead = left == 0
+                } else {
+                    isBulk = n >= Self.bulkThreshold
+                }
                 return nil
             case .wait:
                 source.canRead = false
@@ -169,10 +178,20 @@ struct BodyStream: ~Copyable {
             }
         }
         switch source.fill(&kit, upTo: sinkIsChunked ? Self.pieceLimit : Buffer.capacity) {
-        case .more: return nil
+        case .more:
+            isBulk = source.input.count == Buffer.capacity
+            return nil
         case .wait: return .wait
         case .ended: return sourceEnded()
         case .failed(let code): return .sourceFailed(code)
+        }
+    }
+
+    private var maySplice: Bool {
+        switch source {
+        case .length: left >= Self.spliceThreshold
+        case .untilClose: isBulk && !sinkIsChunked
+        case .none, .chunked: false
         }
     }
 

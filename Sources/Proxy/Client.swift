@@ -8,6 +8,8 @@ struct Client: ~Copyable {
     enum Phase: UInt8 {
         /// Waiting for a request head, or reading one.
         case head
+        /// Of a `tcp` listener with routes: waiting for the name that a TLS client asks for.
+        case hello
         /// A request is being served: `exchange` is its.
         case exchange
         /// The last word is said; what the client still sends is thrown away for a moment, since

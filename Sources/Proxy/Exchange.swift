@@ -12,7 +12,7 @@ struct Exchange: ~Copyable {
         case waiting
         case connecting
         case running
-        /// The node has accepted a WebSocket: bytes go both ways until both ends are done.
+        /// A stream, or the node has accepted a WebSocket: bytes go both ways until both ends are done.
         case tunnel
     }
 
@@ -34,6 +34,8 @@ struct Exchange: ~Copyable {
 
     let client: UInt32
     let pool: UInt16
+    /// A connection of a `tcp` listener: there is no request, no answer and no head.
+    let isStream: Bool
     var phase = Phase.connecting
     var upstream: UInt32 = .max
 
@@ -117,6 +119,7 @@ struct Exchange: ~Copyable {
     ) {
         self.client = client
         self.pool = pool
+        isStream = false
         method = head.method
         minorVersion = head.minorVersion
         clientStays = head.keepAlive
@@ -124,6 +127,24 @@ struct Exchange: ~Copyable {
         self.headLength = headLength
         up = BodyStream(from: head.framing, chunked: head.framing == .chunked)
         isReplayable = head.method.isIdempotent && !head.framing.hasBody
+        startedAt = now
+        pickedAt = now
+    }
+
+    /// A connection of a `tcp` listener.
+    init(streamOf client: UInt32, pool: UInt16, now: UInt64) {
+        self.client = client
+        self.pool = pool
+        isStream = true
+        method = .other
+        minorVersion = 1
+        clientStays = false
+        wantsWebSocket = false
+        headLength = 0
+        up = BodyStream(from: .untilClose, chunked: false)
+        down = BodyStream(from: .untilClose, chunked: false)
+        isReplayable = false
+        closesClient = true
         startedAt = now
         pickedAt = now
     }

@@ -50,6 +50,8 @@ struct PoolPlan: Sendable {
 struct ListenerPlan: Sendable {
     /// For the log.
     var name: String
+    /// `protocol: "tcp"`.
+    var isStream = false
     var routes: RouteTable
     var trusted: [AddressRange]
     var limits: HeadLimits

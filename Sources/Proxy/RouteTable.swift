@@ -57,6 +57,9 @@ struct RouteTable: Sendable {
         return isSound ? Array(result.dropLast(isPrefix ? 1 : 0)) : path
     }
 
+    /// All goes to one pool, or nowhere.
+    var isEmpty: Bool { entries.isEmpty }
+
     /// Routes to other pools than these lead nowhere from now on.
     mutating func keep(pools: Set<Int>) {
         if let pool = otherwise, !pools.contains(pool) { otherwise = nil }

@@ -63,7 +63,12 @@ extension Worker {
             close(client: handle.index)
             return
         }
+        let isStream = listeners[listener].plan.isStream
         switch entry.verdict {
+        case .refused where isStream:
+            close(client: handle.index)
+        case .welcome where isStream:
+            welcomeStream(handle.index)
         case .refused(.full):
             reject(
                 handle.index, 503, "the listener has as many connections as it may have",

@@ -309,12 +309,13 @@ extension Worker {
             clientGone(index)
             return false
         }
+        watchPeers(exchange)
         arm(exchange.it.client, after: settings[Int(exchange.it.pool)].tunnelTimeout)
         return true
     }
 
     /// Moves bytes both ways; an end on one side is passed on to the other, which may still speak.
-    private mutating func driveTunnel(_ index: UInt32) {
+    mutating func driveTunnel(_ index: UInt32) {
         let exchange = exchanges.at(index)
         let client = clients.at(exchange.it.client)
         let upstream = upstreams.at(exchange.it.upstream)
@@ -358,7 +359,7 @@ extension Worker {
             return true
         case .cutShort, .sourceFailed, .sinkFailed, .malformed:
             settle(index, .ok)
-            endTunnel(index)
+            endTunnel(index, isBroken: true)
             return false
         }
     }

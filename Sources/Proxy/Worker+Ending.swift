@@ -164,6 +164,10 @@ extension Worker {
     /// Ends an exchange with an answer of our own.
     mutating func fail(_ index: UInt32, _ status: UInt16, _ sentence: StaticString) {
         let exchange = exchanges.at(index)
+        if exchange.it.isStream {
+            failStream(index, status)
+            return
+        }
         guard !exchange.it.responseStarted else {
             cut(index)
             return
@@ -228,9 +232,14 @@ extension Worker {
         clients[exchange.client].exchange = .max
     }
 
-    /// A tunnel's end is the end of both connections.
-    mutating func endTunnel(_ index: UInt32) {
+    /// A tunnel's end is the end of both connections. `isBroken`: neither side is to take what it has for
+    /// the whole.
+    mutating func endTunnel(_ index: UInt32, isBroken: Bool = false) {
         let client = exchanges[index].client
+        if isBroken {
+            Socket.resetOnClose(clients[client].link.fd)
+            Socket.resetOnClose(upstreams[exchanges[index].upstream].link.fd)
+        }
         drop(upstreamOf: index)
         release(index)
         close(client: client)
@@ -298,7 +307,7 @@ extension Worker {
             } else {
                 close(client: index)
             }
-        case .lingering:
+        case .hello, .lingering:
             close(client: index)
         case .exchange:
             exchangeTimedOut(client.it.exchange)

@@ -103,7 +103,7 @@ extension Worker {
             fail(index, 503, "the pool is no longer configured")
             return
         }
-        if !headIsParsed { parseAgain(client) }
+        if !headIsParsed { parseAgain(client, exchange) }
         let view = pools.at(UInt32(exchange.it.pool))
         if view.it.hasLimits && overtakes(exchange) {
             wait(index)
@@ -153,6 +153,7 @@ extension Worker {
     private mutating func ask(
         _ view: Ref<PoolView>, _ exchange: Ref<Exchange>, _ client: Ref<Client>
     ) -> PickOutcome {
+        if exchange.it.isStream { return askForStream(view, exchange, client) }
         let head = requestHead(of: client)
         var room: [46 of UInt8] = .init(repeating: 0)
         let length = client.it.address.text(into: &room)
@@ -191,7 +192,8 @@ extension Worker {
         // An idle connection may be closed by the node at this very moment. A request that can be
         // sent again survives that; any other goes out on a connection that was never idle.
         let mayReuse =
-            (exchange.it.isReplayable || pool.reusesAlways) && !exchange.it.metStaleConnection
+            (exchange.it.isReplayable || pool.reusesAlways && !exchange.it.isStream)
+            && !exchange.it.metStaleConnection
         if mayReuse && idle[list].newest != .max {
             let taken = idle[list].newest
             idle[list].remove(taken, in: upstreams)
@@ -206,10 +208,14 @@ extension Worker {
     /// Sends the request's head, and what of its body is at hand, on a connection that is made.
     mutating func sendHead(_ index: UInt32, headIsParsed: Bool) {
         let exchange = exchanges.at(index)
+        if exchange.it.isStream {
+            openStream(index)
+            return
+        }
         let client = clients.at(exchange.it.client)
         let upstream = upstreams.at(exchange.it.upstream)
         let head = requestHead(of: client)
-        if !headIsParsed { parseAgain(client) }
+        if !headIsParsed { parseAgain(client, exchange) }
         exchange.it.phase = .running
         // Every attempt has the whole of its time.
         exchange.it.isArmed = false
@@ -250,7 +256,11 @@ extension Worker {
 
     /// The request's head lies at the front of the input until it can no longer be needed: it parses
     /// as it did before.
-    private mutating func parseAgain(_ client: Ref<Client>) {
+    private mutating func parseAgain(_ client: Ref<Client>, _ exchange: Ref<Exchange>) {
+        if exchange.it.isStream {
+            _ = clientHellos.at(0).it.parse(client.it.link.input.bytes)
+            return
+        }
         _ = requestHead(of: client).it.parse(client.it.link.input.bytes)
     }
 

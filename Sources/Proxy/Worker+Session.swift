@@ -152,6 +152,13 @@ extension Worker {
         return range.isEmpty ? 0 : Self.hash(bytes.extracting(range.indices), seed)
     }
 
+    /// The same for a connection, which has an address and nothing else.
+    func streamHash(
+        _ affinity: Ref<Affinity>, clientText: Span<UInt8>, seed: UInt64
+    ) -> UInt64 {
+        if case .client = affinity.it.key { Self.hash(clientText, seed) } else { 0 }
+    }
+
     /// Never 0, which stands for no key.
     private static func hash(_ bytes: Span<UInt8>, _ seed: UInt64) -> UInt64 {
         let hash = hash64(bytes, seed: seed)

@@ -53,6 +53,8 @@ struct Worker: ~Copyable {
     /// One for each listener.
     var requestHeads = Slab<RequestHead>(chunk: 8)
     var responseHead: ResponseHead
+    /// One: of the connection that was looked at last.
+    var clientHellos = Slab<ClientHello>(chunk: 1)
     var log: AccessLog
     /// Clients that go on at the end of the turn: a pipelined request, or a stream that has yielded.
     var queue: [UInt64] = []
@@ -102,6 +104,7 @@ struct Worker: ~Copyable {
         clock.now = now
         // Started where no worker of this or another life started, but by a chance of 2^-64.
         nonces = SplitMix64(seed: shared.nonceSeed(worker: index))
+        _ = clientHellos.insert(ClientHello())
         queue.reserveCapacity(256)
         resumed.reserveCapacity(256)
         takeOver(generation)
@@ -225,6 +228,7 @@ struct Worker: ~Copyable {
         let client = clients.at(index)
         switch client.it.phase {
         case .head: readHead(index)
+        case .hello: readHello(index)
         case .exchange:
             // What came through a tunnel before its client ended is still there to be passed on.
             if broken && exchanges[client.it.exchange].phase != .tunnel {

@@ -71,16 +71,30 @@ import Testing
                 ])
     }
 
-    @Test func `only HTTP is spoken, and TCP is refused in so many words`() {
+    @Test func `HTTP is spoken or TCP passed on, which has no requests to say anything of`() throws
+    {
         #expect(complaints(withListenerKeys("protocol: 'http'")) == [])
         #expect(
             complaints(withListenerKeys("protocol: 'htp'")) == [
-                #"t:2:11: "protocol" in the listener "0.0.0.0:80" is "htp"; did you mean "http"? expected: http"#
+                #"t:2:11: "protocol" in the listener "0.0.0.0:80" is "htp"; did you mean "http"? expected: http, tcp"#
+            ])
+        #expect(try onlyListener(withListenerKeys("protocol: 'tcp'")).protocolKind == .tcp)
+        let keys =
+            "protocol: 'tcp', trusted_proxies: ['10.0.0.0/8'], limits: { head: '4KiB' }, "
+            + "timeouts: { header: '1s', idle: '2s' }"
+        #expect(
+            complaints(withListenerKeys(keys)) == [
+                #"t:2:35: "trusted_proxies" in the listener "0.0.0.0:80" is about requests, and its protocol "tcp" has none; leave it out"#,
+                #"t:2:59: "limits" in the listener "0.0.0.0:80" is about requests, and its protocol "tcp" has none; leave it out"#,
+                #"t:2:109: "idle" in the timeouts of the listener "0.0.0.0:80" is about requests, and its protocol "tcp" has none; expected "tunnel" in the timeouts of its pool"#,
             ])
         #expect(
-            complaints(withListenerKeys("protocol: 'tcp'")) == [
-                #"t:2:11: the protocol "tcp" of the listener "0.0.0.0:80" is not supported by this version; expected "http""#
-            ])
+            complaints(
+                withListenerKeys(
+                    "protocol: 'tcp', routes: [{ host: 'a.b', path: '/c', pool: 'p' }]"))
+                == [
+                    #"t:2:48: "path" in a route of the listener "0.0.0.0:80" is about requests, and its protocol "tcp" has none; expected "host" alone: the name that a TLS client asks for"#
+                ])
     }
 
     @Test func `limits agree with each other`() throws {

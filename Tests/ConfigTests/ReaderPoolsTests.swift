@@ -86,7 +86,7 @@ import Testing
         ),
         (
             "health: { check: 'tcp', health_of: 'a/b' }",
-            #"t:2:29: "health_of" in the health of the pool "p" is not supported by this version"#
+            #"t:2:40: "health_of" in the health of the pool "p" belongs into a node: each takes the verdict of one other"#
         ),
         (
             "max_in_flight: 0",
@@ -173,7 +173,7 @@ import Testing
         ),
         (
             "health_of: 'a/b'",
-            #"t:2:51: "health_of" in the node "n" of the pool "p" is not supported by this version"#
+            #"t:2:62: "health_of" of the node "p/n" names the unknown node "a/b"; expected POOL/NODE; there are: p/n"#
         ),
         (
             "metadata: []",

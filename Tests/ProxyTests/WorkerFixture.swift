@@ -33,7 +33,7 @@ import Testing
         nodes: [UInt16], times: Times = Times(), trusted: [AddressRange] = [],
         accessLog: Int32 = -1, affinity: Affinity = .none, strategy: StrategyKind? = nil,
         candidate: StrategyKind? = nil, connections: ConnectionCount = ConnectionCount(limit: nil),
-        room: SocketRoom = .ofThisProcess()
+        room: SocketRoom = .ofThisProcess(), stream: Bool = false, routes: RouteTable? = nil
     ) throws {
         let spec = PoolSpec(
             name: "pool",
@@ -76,7 +76,8 @@ import Testing
             ],
             listeners: [
                 ListenerPlan(
-                    name: "web", routes: RouteTable(otherwise: 0), trusted: trusted,
+                    name: "web", isStream: stream, routes: routes ?? RouteTable(otherwise: 0),
+                    trusted: trusted,
                     limits: HeadLimits(),
                     headerTimeout: times.header, idleTimeout: times.idle,
                     connections: connections)

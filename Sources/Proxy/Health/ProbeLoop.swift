@@ -16,6 +16,8 @@ struct ProbedNode {
     /// "octopus/node1"
     let name: String
     var health: HealthMachine
+    /// The row of the node whose verdict it takes; nil: it is asked itself.
+    var leader: Int?
     /// No verdict has come yet, and nobody knew anything before.
     var isAwaited: Bool
     /// The second round is spread over the interval, since the first is asked of all at once.
@@ -106,6 +108,10 @@ final class ProbeLoop: @unchecked Sendable {
                 seats[row] = known(pool, node, row, kept)
             }
         }
+        for row in seats.indices {
+            guard let leader = seats[row]?.leader, !self[leader].isAwaited else { continue }
+            follow(row, leader)
+        }
         awaited = seats.count { $0?.isAwaited ?? false }
         guard isRunning else { return }
         if awaited == 0 { firstRoundIsOver() }
@@ -116,7 +122,7 @@ final class ProbeLoop: @unchecked Sendable {
             }
             let check = pools[seat.pool].check
             let kept = row < former.count ? former[row] : nil
-            if check == nil {
+            if check == nil || seat.leader != nil {
                 wheel.cancel(UInt32(row))
                 publish(row)
             } else if let kept, kept.due > 0, before[kept.pool].check === check {
@@ -130,10 +136,13 @@ final class ProbeLoop: @unchecked Sendable {
     /// A node as it stands before it is asked for the first time, or for the first time again.
     private func known(_ pool: Int, _ node: Int, _ row: Int, _ kept: ProbedNode?) -> ProbedNode {
         let spec = pools[pool].rows.spec
-        let hasCheck = pools[pool].check != nil
+        let leaders = pools[pool].leaders
+        let leader = node < leaders.count ? leaders[node] : nil
+        let hasCheck = pools[pool].check != nil || leader != nil
         if var kept, hasCheck, kept.health.counts(rise: spec.rise, fall: spec.fall) {
             kept.pool = pool
             kept.node = node
+            kept.leader = leader
             return kept
         }
         let adopted = hasCheck ? board.health(row: row) : nil
@@ -141,7 +150,7 @@ final class ProbeLoop: @unchecked Sendable {
             pool: pool, node: node, name: "\(spec.name)/\(spec.nodes[node].name)",
             health: HealthMachine(
                 rise: spec.rise, fall: spec.fall, hasCheck: hasCheck, adopted: adopted, now: now),
-            isAwaited: hasCheck && adopted == nil)
+            leader: leader, isAwaited: hasCheck && adopted == nil)
     }
 
     // MARK: Turns
@@ -168,7 +177,7 @@ final class ProbeLoop: @unchecked Sendable {
         isRunning = true
         if awaited == 0 { firstRoundIsOver() }
         for row in seats.indices where seats[row] != nil {
-            if pools[self[row].pool].check == nil {
+            if pools[self[row].pool].check == nil || self[row].leader != nil {
                 // An earlier process may have had a check, and found it down.
                 publish(row)
             } else {
@@ -267,6 +276,9 @@ final class ProbeLoop: @unchecked Sendable {
             publish(index)
             log(index, transition, isFirst: isFirst)
         }
+        if verdict != nil || isFirst {
+            for row in seats.indices where seats[row]?.leader == index { follow(row, index) }
+        }
         if isFirst {
             self[index].isAwaited = false
             awaited -= 1
@@ -279,6 +291,23 @@ final class ProbeLoop: @unchecked Sendable {
         }
         self[index].isSpread = true
         arm(index)
+    }
+
+    /// A node takes over what is known of its leader: state, weight and metadata, at once.
+    private func follow(_ row: Int, _ leader: Int) {
+        let isFirst = self[row].isAwaited
+        let before = self[row].health.state
+        self[row].health = self[leader].health
+        if isFirst, isRunning { awaited -= 1 }
+        self[row].isAwaited = false
+        publish(row)
+        let health = self[row].health
+        if isFirst ? health.state == .down : health.state != before {
+            let change = isFirst ? health.state.name : "\(before.name) -> \(health.state.name)"
+            Log.write(
+                health.state == .down ? .warning : .info,
+                "node \(self[row].name): \(change), as \(self[leader].name): \(health.reason)")
+        }
     }
 
     /// From the beginning of this round to the next: the pool's interval less up to a tenth of it,

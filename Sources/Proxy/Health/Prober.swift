@@ -16,6 +16,8 @@ package struct ProbedPool: Sendable {
     /// From the beginning of one round to that of the next, nanoseconds; at most: up to a tenth is
     /// taken off by chance, so that rounds do not fall in step.
     package var interval: UInt64
+    /// By node: the row of the one whose verdict it takes; nil, or not there: it is asked itself.
+    package var leaders: [Int?] = []
     /// What one probe may take in all, milliseconds; a check may ask for another time.
     package var timeoutMs: UInt32
 

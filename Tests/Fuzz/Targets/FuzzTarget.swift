@@ -36,6 +36,7 @@ package struct FuzzTarget: Sendable {
         FuzzTarget("chunked", readChunked),
         FuzzTarget("forward-request", forwardRequest),
         FuzzTarget("forward-response", forwardResponse),
+        FuzzTarget("client-hello", readClientHello),
         FuzzTarget("cookies", removeCookies),
         FuzzTarget("session", openSession),
         FuzzTarget("json5", readJSON5),

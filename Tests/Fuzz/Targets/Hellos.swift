@@ -1,0 +1,63 @@
+// What a TLS client says first, read for the name that it asks for.
+
+import Net
+
+func readClientHello(_ bytes: [UInt8]) throws(Finding) {
+    let whole = look(at: bytes)
+    try expect(whole.outcome == .complete || whole.name.isEmpty, "a name in what is not whole")
+    for byte in whole.name {
+        try expect(byte > 0x20 && byte < 0x7F, "a byte that is in no name")
+    }
+    // A judgement holds for whatever comes behind, and before it none but that is given.
+    if whole.outcome != .incomplete {
+        let more = look(at: bytes + [22, 3, 3, 0])
+        try expect(more == whole, "a judgement that changes with what comes behind")
+    }
+    for length in stride(from: 0, to: bytes.count, by: max(1, bytes.count / 7)) {
+        let part = look(at: Array(bytes.prefix(length)))
+        try expect(
+            part.outcome == .incomplete || part == whole, "another judgement after \(length) bytes")
+    }
+    // In records of other sizes it is the same message.
+    guard whole.outcome == .complete, let message = message(in: bytes) else { return }
+    for size in [1, 5, 16_384] {
+        let other = records(of: message, size)
+        guard other.count <= ClientHello.limit else { continue }
+        try expect(look(at: other) == whole, "another judgement in records of \(size)")
+    }
+}
+
+private struct Look: Equatable {
+    var outcome: ClientHello.Outcome
+    var name: [UInt8]
+}
+
+private func look(at bytes: [UInt8]) -> Look {
+    var hello = ClientHello()
+    let outcome = hello.parse(bytes.span)
+    return Look(outcome: outcome, name: (0..<hello.length).map { hello.room[$0] })
+}
+
+/// The handshake bytes of the records at the front, up to the end of their first message.
+private func message(in bytes: [UInt8]) -> [UInt8]? {
+    var result: [UInt8] = []
+    var at = 0
+    while at + 5 <= bytes.count {
+        let length = Int(bytes[at + 3]) << 8 | Int(bytes[at + 4])
+        result += bytes[(at + 5)..<min(at + 5 + length, bytes.count)]
+        at += 5 + length
+        guard result.count >= 4 else { continue }
+        let size = 4 + Int(result[1]) << 16 + Int(result[2]) << 8 + Int(result[3])
+        if result.count >= size { return Array(result.prefix(size)) }
+    }
+    return nil
+}
+
+private func records(of message: [UInt8], _ size: Int) -> [UInt8] {
+    var result: [UInt8] = []
+    for start in stride(from: 0, to: message.count, by: size) {
+        let part = message[start..<min(start + size, message.count)]
+        result += [22, 3, 1, UInt8(part.count >> 8), UInt8(part.count & 0xFF)] + part
+    }
+    return result
+}
