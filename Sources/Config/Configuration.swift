@@ -95,6 +95,8 @@ package struct Listener: Sendable {
     package var routes: [Route] = []
     package var protocolKind = ProtocolKind.http
     package var trustedProxies: [AddressRange] = []
+    /// Connections of `trustedProxies` begin with a header of the PROXY protocol.
+    package var readsProxyHeader = false
     package var timeouts = Timeouts()
     package var limits = Limits()
     /// Open client connections; nil: no limit of its own.
@@ -142,6 +144,9 @@ package struct Pool: Sendable {
         package var timeout: Nanoseconds = 5_000_000_000
     }
 
+    /// How nodes are told whom a connection is for, before anything else.
+    package enum ProxyProtocol: Sendable { case v1, v2 }
+
     package enum Reuse: Sendable {
         /// Requests with a body or a method that is not idempotent go out on new connections.
         case fresh
@@ -171,6 +176,8 @@ package struct Pool: Sendable {
     package var maxInFlight: Int?
     package var queue = Queue()
     package var reuse = Reuse.fresh
+    /// Nil: nodes are told nothing before the first byte.
+    package var proxyProtocol: ProxyProtocol?
     /// Nil: no strategy can have a client keep anything.
     package var session: Session?
     /// What strategies that hash are given the hash of; nil: nothing.

@@ -36,7 +36,7 @@ extension Reader {
                 node, what,
                 keys: [
                     "name", "address", "pool", "routes", "protocol", "trusted_proxies", "timeouts",
-                    "limits", "max_connections", "max_connections_per_client",
+                    "limits", "max_connections", "max_connections_per_client", "proxy_protocol",
                 ],
                 later: ["tls", "session", "profile"])
         else { return nil }
@@ -62,6 +62,12 @@ extension Reader {
         for node in list(fields, "trusted_proxies") {
             if let range = addressRange(node) { listener.trustedProxies.append(range) }
         }
+        listener.readsProxyHeader = boolean(fields, "proxy_protocol") ?? false
+        if listener.readsProxyHeader, fields["trusted_proxies"] == nil {
+            complain(
+                fields["proxy_protocol"]?.place ?? node.place,
+                "\"proxy_protocol\" in \(what) needs \"trusted_proxies\": nobody else is believed")
+        }
         listener.timeouts = timeouts(fields)
         listener.limits = limits(fields)
         listener.maxConnections = integer(fields, "max_connections", 1...10_000_000)
@@ -74,6 +80,8 @@ extension Reader {
     private mutating func judgeStream(_ fields: Fields) {
         for key in ["trusted_proxies", "limits"] {
             guard let node = fields[key] else { continue }
+            // Their PROXY headers are something else.
+            if key == "trusted_proxies", fields["proxy_protocol"] != nil { continue }
             complain(
                 node.place,
                 "\"\(key)\" in \(fields.what) is about requests, and its protocol \"tcp\" has none; "

@@ -38,7 +38,8 @@ extension Reader {
                 member.value, what,
                 keys: [
                     "strategy", "health", "timeouts", "nodes", "retries", "retry_budget", "reuse",
-                    "session", "hash", "shadow", "ejection", "slow_start", "max_in_flight", "queue",
+                    "proxy_protocol", "session", "hash", "shadow", "ejection", "slow_start",
+                    "max_in_flight", "queue",
                 ],
                 later: ["tls", "profile"])
         else { return pool }
@@ -53,6 +54,7 @@ extension Reader {
         pool.retries = integer(fields, "retries", 0...7) ?? pool.retries
         faults(fields, of: &pool, what)
         pool.reuse = choice(fields, "reuse", [("fresh", .fresh), ("always", .always)]) ?? .fresh
+        pool.proxyProtocol = choice(fields, "proxy_protocol", [("v1", .v1), ("v2", .v2)])
         pool.session = fields["session"].flatMap { session($0, what) }
         pool.hashKey = fields["hash"].flatMap { hashKey($0, what) }
         if let node = required(fields, "nodes") { pool.nodes = nodes(node, pool: pool.name, what) }

@@ -134,6 +134,7 @@ extension Assembly {
             changes.nodesAdded += rows.rows.count { !(before?.rows.rows.contains($0) ?? false) }
             next.pools[pool.name] = state
             probed.append(probing)
+            probed[probed.count - 1].proxyHeader = PoolSettings(pool).proxyHeader
             probed[probed.count - 1].leaders = pool.nodes.map { node in
                 node.healthOf.map { seats[$0.pool].rows[$0.node] }
             }
@@ -311,7 +312,8 @@ extension ListenerPlan {
         connections.limit(
             to: listener.maxConnections, perClient: listener.maxConnectionsPerClient)
         self.init(
-            name: listener.name, isStream: listener.protocolKind == .tcp, routes: routes,
+            name: listener.name, isStream: listener.protocolKind == .tcp,
+            readsProxyHeader: listener.readsProxyHeader, routes: routes,
             trusted: listener.trustedProxies,
             limits: HeadLimits(
                 target: listener.limits.targetBytes, head: listener.limits.headBytes,
@@ -327,6 +329,7 @@ extension PoolSettings {
             connectTimeout: pool.timeouts.connect, responseTimeout: pool.timeouts.response,
             idleTimeout: pool.timeouts.idle, tunnelTimeout: pool.timeouts.tunnel ?? 0,
             retries: UInt32(pool.retries), retryShare: UInt64(pool.retryBudget),
-            queueTimeout: pool.queue.timeout, reusesAlways: pool.reuse == .always)
+            queueTimeout: pool.queue.timeout, reusesAlways: pool.reuse == .always,
+            proxyHeader: pool.proxyProtocol.map { $0 == .v1 ? .v1 : .v2 })
     }
 }

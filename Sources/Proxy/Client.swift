@@ -8,6 +8,8 @@ struct Client: ~Copyable {
     enum Phase: UInt8 {
         /// Waiting for a request head, or reading one.
         case head
+        /// A proxy in front is to say whom it is for.
+        case greeting
         /// Of a `tcp` listener with routes: waiting for the name that a TLS client asks for.
         case hello
         /// A request is being served: `exchange` is its.
@@ -21,10 +23,14 @@ struct Client: ~Copyable {
     var link: Link
     let listener: UInt16
     /// Whether what it says about whom it forwards for is believed.
-    let isTrusted: Bool
+    var isTrusted: Bool
     /// How it counts among the listener's connections.
     let entry: ConnectionCount.Entry
-    let address: IPAddress
+    /// Who is at the other end of the connection.
+    let peer: IPAddress
+    /// Whom it is for: the same, unless a proxy in front says otherwise.
+    var address: IPAddress
+    var port: UInt16
     var phase = Phase.head
     /// A request of it was begun: the connection is no newcomer.
     var hasServed = false
@@ -41,12 +47,14 @@ struct Client: ~Copyable {
     var isQueued = false
 
     init(
-        fd: Int32, listener: UInt16, address: IPAddress, isTrusted: Bool,
+        fd: Int32, listener: UInt16, address: IPAddress, port: UInt16, isTrusted: Bool,
         entry: ConnectionCount.Entry
     ) {
         link = Link(fd: fd)
         self.listener = listener
+        peer = address
         self.address = address
+        self.port = port
         self.isTrusted = isTrusted
         self.entry = entry
     }

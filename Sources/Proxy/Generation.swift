@@ -5,6 +5,7 @@
 import Balance
 import Base
 import HTTP
+import Net
 import Synchronization
 
 /// What a worker needs of a pool's settings.
@@ -20,6 +21,8 @@ struct PoolSettings: Sendable {
     /// How long a request waits for a place, nanoseconds.
     var queueTimeout: UInt64 = 5_000_000_000
     var reusesAlways: Bool
+    /// How nodes are told whom a connection is for.
+    var proxyHeader: ProxyHeader.Version?
 }
 
 /// Names of a pool for the access log.
@@ -52,6 +55,8 @@ struct ListenerPlan: Sendable {
     var name: String
     /// `protocol: "tcp"`.
     var isStream = false
+    /// Those of `trusted` say first whom they are for.
+    var readsProxyHeader = false
     var routes: RouteTable
     var trusted: [AddressRange]
     var limits: HeadLimits

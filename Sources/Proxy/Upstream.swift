@@ -13,6 +13,8 @@ struct Upstream: ~Copyable {
     var isConnected: Bool
     /// The client whose exchange uses it; `UInt32.max`: idle.
     var client: UInt32
+    /// The node was told whom it is for: it is nobody else's.
+    var isBound = false
     /// It has carried a request before: the node may be closing it at this moment.
     var wasIdle = false
     /// Since when it is idle, monotonic nanoseconds.

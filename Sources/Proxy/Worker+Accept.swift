@@ -57,8 +57,8 @@ extension Worker {
         shared.room.enter()
         let handle = clients.insert(
             Client(
-                fd: fd, listener: UInt16(listener), address: address, isTrusted: isTrusted,
-                entry: entry))
+                fd: fd, listener: UInt16(listener), address: address, port: peer.port,
+                isTrusted: isTrusted, entry: entry))
         guard poller.add(fd, token: Token(.client, handle).packed) else {
             close(client: handle.index)
             return
@@ -67,6 +67,9 @@ extension Worker {
         switch entry.verdict {
         case .refused where isStream:
             close(client: handle.index)
+        case .welcome where isTrusted && listeners[listener].plan.readsProxyHeader:
+            clients.at(handle.index).it.phase = .greeting
+            arm(handle.index, after: listeners[listener].plan.headerTimeout)
         case .welcome where isStream:
             welcomeStream(handle.index)
         case .refused(.full):

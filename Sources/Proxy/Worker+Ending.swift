@@ -24,8 +24,8 @@ extension Worker {
         let upstream = upstreams.at(upstreamIndex)
         // Reusable only if both sides have said all they had to, and nothing else.
         let isClean =
-            exchange.it.upstreamStays && exchange.it.up.isDone && upstream.it.link.output.isEmpty
-            && upstream.it.link.isSilent(&kit)
+            exchange.it.upstreamStays && !upstream.it.isBound && exchange.it.up.isDone
+            && upstream.it.link.output.isEmpty && upstream.it.link.isSilent(&kit)
         exchange.it.upstream = .max
         if isClean {
             keep(idle: upstreamIndex, of: exchange.it.node)
@@ -307,7 +307,7 @@ extension Worker {
             } else {
                 close(client: index)
             }
-        case .hello, .lingering:
+        case .greeting, .hello, .lingering:
             close(client: index)
         case .exchange:
             exchangeTimedOut(client.it.exchange)
@@ -352,7 +352,7 @@ extension Worker {
         wheel.cancel(index)
         var client = clients.remove(index)
         listeners[Int(client.listener)].plan.connections.leave(
-            client.address, client.entry)
+            client.peer, client.entry)
         client.link.close(&kit)
         descriptorCameFree()
     }

@@ -193,7 +193,7 @@ extension Worker {
         // sent again survives that; any other goes out on a connection that was never idle.
         let mayReuse =
             (exchange.it.isReplayable || pool.reusesAlways && !exchange.it.isStream)
-            && !exchange.it.metStaleConnection
+            && !exchange.it.metStaleConnection && pool.proxyHeader == nil
         if mayReuse && idle[list].newest != .max {
             let taken = idle[list].newest
             idle[list].remove(taken, in: upstreams)
@@ -232,6 +232,7 @@ extension Worker {
         let affinity = affinities.at(UInt32(exchange.it.pool))
         let hidden = affinity.it.cookie.span.extracting(
             first: exchange.it.session.hasCookie ? affinity.it.cookie.count : 0)
+        introduce(client, to: upstream, of: exchange)
         let fits = kit.scratch.write {
             head.it.writeForwarded(bytes, facts: facts, without: hidden, to: &$0)
         }

@@ -16,6 +16,7 @@ extension Worker {
         } else {
             clients.at(index).it.phase = .hello
             arm(index, after: listening.plan.headerTimeout)
+            readHello(index)
         }
     }
 
@@ -110,6 +111,7 @@ extension Worker {
         exchange.it.firstByteAt = now
         client.it.seen = 0
         watchPeers(exchange)
+        introduce(client, to: upstreams.at(exchange.it.upstream), of: exchange)
         arm(exchange.it.client, after: settings[Int(exchange.it.pool)].tunnelTimeout)
         driveTunnel(index)
     }

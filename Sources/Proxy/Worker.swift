@@ -64,6 +64,8 @@ struct Worker: ~Copyable {
     var isDraining = false
     /// When it is looked again whether clients can be taken; 0: they are.
     var acceptRestsUntil: UInt64 = 0
+    /// When it was last said that a proxy in front did not say whom a connection is for.
+    var greetingToldAt: UInt64 = 0
     /// Who is let go, a few at a time.
     var farewell = Farewell()
 
@@ -228,6 +230,7 @@ struct Worker: ~Copyable {
         let client = clients.at(index)
         switch client.it.phase {
         case .head: readHead(index)
+        case .greeting: readGreeting(index)
         case .hello: readHello(index)
         case .exchange:
             // What came through a tunnel before its client ended is still there to be passed on.

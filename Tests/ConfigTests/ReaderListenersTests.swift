@@ -88,6 +88,13 @@ import Testing
                 #"t:2:59: "limits" in the listener "0.0.0.0:80" is about requests, and its protocol "tcp" has none; leave it out"#,
                 #"t:2:109: "idle" in the timeouts of the listener "0.0.0.0:80" is about requests, and its protocol "tcp" has none; expected "tunnel" in the timeouts of its pool"#,
             ])
+        // For these it is about connections.
+        let proxies = "protocol: 'tcp', trusted_proxies: ['10.0.0.0/8'], proxy_protocol: true"
+        #expect(try onlyListener(withListenerKeys(proxies)).readsProxyHeader)
+        #expect(
+            complaints(withListenerKeys("proxy_protocol: true")) == [
+                #"t:2:17: "proxy_protocol" in the listener "0.0.0.0:80" needs "trusted_proxies": nobody else is believed"#
+            ])
         #expect(
             complaints(
                 withListenerKeys(

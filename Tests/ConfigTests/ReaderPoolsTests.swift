@@ -89,6 +89,10 @@ import Testing
             #"t:2:40: "health_of" in the health of the pool "p" belongs into a node: each takes the verdict of one other"#
         ),
         (
+            "proxy_protocol: 2",
+            #"t:2:21: "proxy_protocol" in the pool "p" is a number; expected a string"#
+        ),
+        (
             "max_in_flight: 0",
             #"t:2:20: "max_in_flight" in the pool "p" is 0; expected a whole number from 1 to 1000000"#
         ),
@@ -110,7 +114,7 @@ import Testing
         ),
         (
             "retires: 1",
-            #"t:2:5: unknown key "retires" in the pool "p"; did you mean "retries"? known: strategy, health, timeouts, nodes, retries, retry_budget, reuse, session, hash, shadow, ejection, slow_start, max_in_flight, queue"#
+            #"t:2:5: unknown key "retires" in the pool "p"; did you mean "retries"? known: strategy, health, timeouts, nodes, retries, retry_budget, reuse, proxy_protocol, session, hash, shadow, ejection, slow_start, max_in_flight, queue"#
         ),
         (
             "reuse: 'allways'",

@@ -33,7 +33,8 @@ import Testing
         nodes: [UInt16], times: Times = Times(), trusted: [AddressRange] = [],
         accessLog: Int32 = -1, affinity: Affinity = .none, strategy: StrategyKind? = nil,
         candidate: StrategyKind? = nil, connections: ConnectionCount = ConnectionCount(limit: nil),
-        room: SocketRoom = .ofThisProcess(), stream: Bool = false, routes: RouteTable? = nil
+        room: SocketRoom = .ofThisProcess(), stream: Bool = false, routes: RouteTable? = nil,
+        readsProxyHeader: Bool = false, proxyHeader: ProxyHeader.Version? = nil
     ) throws {
         let spec = PoolSpec(
             name: "pool",
@@ -71,12 +72,13 @@ import Testing
                     settings: PoolSettings(
                         connectTimeout: times.connect, responseTimeout: times.response,
                         idleTimeout: times.exchangeIdle, tunnelTimeout: 0, retries: 2,
-                        reusesAlways: false),
+                        reusesAlways: false, proxyHeader: proxyHeader),
                     names: PoolNames(pool: "pool", strategies: []), affinity: affinity)
             ],
             listeners: [
                 ListenerPlan(
-                    name: "web", isStream: stream, routes: routes ?? RouteTable(otherwise: 0),
+                    name: "web", isStream: stream, readsProxyHeader: readsProxyHeader,
+                    routes: routes ?? RouteTable(otherwise: 0),
                     trusted: trusted,
                     limits: HeadLimits(),
                     headerTimeout: times.header, idleTimeout: times.idle,

@@ -32,12 +32,15 @@ struct Probe {
     var sent = 0
     let reader: ReplyReader
 
-    init(_ plan: ProbePlan, now: UInt64) {
+    init(_ plan: ProbePlan, greeting: ProxyHeader.Version?, now: UInt64) {
         self.plan = plan
         began = now
         deadline = now &+ UInt64(plan.timeoutMs) * 1_000_000
         patience = deadline
-        request = plan.request
+        request =
+            [UInt8](capacity: ProxyHeader.room) { output in
+                if let greeting { _ = ProxyHeader.write(nil, greeting, to: &output) }
+            } + plan.request
         reader = ReplyReader(
             plan.kind, method: plan.method, limit: Int(plan.readLimit), until: plan.readUntil)
     }

@@ -241,7 +241,7 @@ final class ProbeLoop: @unchecked Sendable {
             conclude(index, at.interim)
             return
         }
-        self[index].probe = Probe(plan, now: now)
+        self[index].probe = Probe(plan, greeting: pool.proxyHeader, now: now)
         if plan.security == .tls {
             finish(index, .connectFailed, "probes over TLS are not supported by this version")
         } else {

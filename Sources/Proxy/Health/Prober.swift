@@ -18,6 +18,8 @@ package struct ProbedPool: Sendable {
     package var interval: UInt64
     /// By node: the row of the one whose verdict it takes; nil, or not there: it is asked itself.
     package var leaders: [Int?] = []
+    /// How nodes are told that a probe is for nobody.
+    package var proxyHeader: ProxyHeader.Version?
     /// What one probe may take in all, milliseconds; a check may ask for another time.
     package var timeoutMs: UInt32
 

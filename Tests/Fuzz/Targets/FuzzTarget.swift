@@ -37,6 +37,7 @@ package struct FuzzTarget: Sendable {
         FuzzTarget("forward-request", forwardRequest),
         FuzzTarget("forward-response", forwardResponse),
         FuzzTarget("client-hello", readClientHello),
+        FuzzTarget("proxy-header", longest: 512, readProxyHeader),
         FuzzTarget("cookies", removeCookies),
         FuzzTarget("session", openSession),
         FuzzTarget("json5", readJSON5),

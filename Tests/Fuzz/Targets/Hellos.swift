@@ -1,4 +1,4 @@
-// What a TLS client says first, read for the name that it asks for.
+// What a connection begins with: a TLS client names a server, a proxy in front names its client.
 
 import Net
 
@@ -60,4 +60,27 @@ private func records(of message: [UInt8], _ size: Int) -> [UInt8] {
         result += [22, 3, 1, UInt8(part.count >> 8), UInt8(part.count & 0xFF)] + part
     }
     return result
+}
+
+/// The PROXY protocol, both versions.
+func readProxyHeader(_ bytes: [UInt8]) throws(Finding) {
+    let whole = ProxyHeader.parse(bytes.span)
+    // A judgement holds for whatever comes behind, and before it none but that is given.
+    if whole != .incomplete {
+        try expect(ProxyHeader.parse((bytes + [0x20]).span) == whole, "a judgement that changes")
+    }
+    for length in bytes.indices {
+        let part = ProxyHeader.parse(Array(bytes.prefix(length)).span)
+        try expect(part == .incomplete || part == whole, "another after \(length) bytes")
+    }
+    guard case .complete(let ends, let length) = whole else { return }
+    try expect(length > 0 && length <= bytes.count, "more bytes than there are")
+    // What was understood is written so that it is understood again.
+    for version in [ProxyHeader.Version.v1, .v2] {
+        let again = [UInt8](capacity: ProxyHeader.room) {
+            _ = ProxyHeader.write(ends, version, to: &$0)
+        }
+        let expected = ProxyHeader.Outcome.complete(ends, length: again.count)
+        try expect(ProxyHeader.parse(again.span) == expected, "not written as it was read")
+    }
 }
