@@ -13,6 +13,11 @@ extension PoolView {
         node < nodeCount ? unsafe nodes[Int(node)].id : 0
     }
 
+    /// It is to get no new clients, and may keep those it has.
+    package func isDraining(_ node: UInt32) -> Bool {
+        node < nodeCount ? unsafe nodes[Int(node)].state == TRIVET_DRAINING : false
+    }
+
     /// What hashes of this pool are seeded with: the same that its strategies are shown.
     package var seed: UInt64 { unsafe pool.pointee.seed }
 

@@ -178,6 +178,8 @@ package struct Pool: Sendable {
     package var reuse = Reuse.fresh
     /// Nil: nodes are told nothing before the first byte.
     package var proxyProtocol: ProxyProtocol?
+    /// How long WebSockets and TCP connections of a node that drains are left alone; nil: for ever.
+    package var drainTimeout: Nanoseconds?
     /// Nil: no strategy can have a client keep anything.
     package var session: Session?
     /// What strategies that hash are given the hash of; nil: nothing.

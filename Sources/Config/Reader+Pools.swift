@@ -38,7 +38,8 @@ extension Reader {
                 member.value, what,
                 keys: [
                     "strategy", "health", "timeouts", "nodes", "retries", "retry_budget", "reuse",
-                    "proxy_protocol", "session", "hash", "shadow", "ejection", "slow_start",
+                    "proxy_protocol", "drain_timeout", "session", "hash", "shadow", "ejection",
+                    "slow_start",
                     "max_in_flight", "queue",
                 ],
                 later: ["tls", "profile"])
@@ -54,6 +55,7 @@ extension Reader {
         pool.retries = integer(fields, "retries", 0...7) ?? pool.retries
         faults(fields, of: &pool, what)
         pool.reuse = choice(fields, "reuse", [("fresh", .fresh), ("always", .always)]) ?? .fresh
+        if let time = durationOrOff(fields, "drain_timeout") { pool.drainTimeout = time }
         pool.proxyProtocol = choice(fields, "proxy_protocol", [("v1", .v1), ("v2", .v2)])
         pool.session = fields["session"].flatMap { session($0, what) }
         pool.hashKey = fields["hash"].flatMap { hashKey($0, what) }

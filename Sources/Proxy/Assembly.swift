@@ -328,6 +328,7 @@ extension PoolSettings {
         self.init(
             connectTimeout: pool.timeouts.connect, responseTimeout: pool.timeouts.response,
             idleTimeout: pool.timeouts.idle, tunnelTimeout: pool.timeouts.tunnel ?? 0,
+            drainTimeout: pool.drainTimeout ?? 0,
             retries: UInt32(pool.retries), retryShare: UInt64(pool.retryBudget),
             queueTimeout: pool.queue.timeout, reusesAlways: pool.reuse == .always,
             proxyHeader: pool.proxyProtocol.map { $0 == .v1 ? .v1 : .v2 })

@@ -15,6 +15,8 @@ struct PoolSettings: Sendable {
     /// 0: never.
     var idleTimeout: UInt64
     var tunnelTimeout: UInt64
+    /// How long tunnels and streams of a node that drains are left alone; 0: for ever.
+    var drainTimeout: UInt64 = 0
     var retries: UInt32
     /// Requests that nodes may get again, in millionths of all.
     var retryShare: UInt64 = 200_000

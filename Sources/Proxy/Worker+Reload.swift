@@ -83,6 +83,7 @@ extension Worker {
         let least = (rows.max() ?? -1) + 1
         while idle.count < least {
             idle.append(IdleList())
+            drains.append(0)
             nodeNames.append("")
         }
     }
@@ -106,6 +107,7 @@ extension Worker {
                 close(upstream: oldest)
             }
             idle[row] = IdleList()
+            drains[row] = 0
         }
         for i in 0..<UInt32(upstreams.capacity) where upstreams.isLive(index: i) {
             if gone.contains(upstreams[i].row) { upstreams[i].row = .max }

@@ -47,6 +47,8 @@ struct Worker: ~Copyable {
     var dateLine = DateLine()
     /// By the nodes' rows on the board. Who is gone keeps its name until another takes the row.
     var idle: [IdleList] = []
+    /// Since when each drains, as far as its pool cares; 0: it does not.
+    var drains: [UInt64] = []
     var nodeNames: [String] = []
     var listeners: [Listening] = []
     var addresses: AddressCopy
@@ -280,6 +282,7 @@ struct Worker: ~Copyable {
         if now &- sweptAt >= 1_000_000_000 {
             sweptAt = now
             sweepIdle()
+            sweepDraining()
             kit.buffers.trim()
         }
     }

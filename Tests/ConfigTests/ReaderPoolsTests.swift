@@ -36,6 +36,8 @@ import Testing
         #expect(pool.ejection?.failures == 3 && pool.ejection?.maxTime == 600_000_000_000)
         #expect(pool.maxInFlight == 7)
         #expect(pool.queue == Pool.Queue(length: 0, timeout: 2_000_000_000))
+        #expect(plain.drainTimeout == nil)
+        #expect(try onlyPool(withPoolKeys("drain_timeout: '1h'")).drainTimeout == 3_600_000_000_000)
         let off = try onlyPool(withPoolKeys("ejection: 'off', slow_start: 'off'"))
         #expect(off.ejection == nil && off.slowStart == nil)
     }
@@ -114,7 +116,7 @@ import Testing
         ),
         (
             "retires: 1",
-            #"t:2:5: unknown key "retires" in the pool "p"; did you mean "retries"? known: strategy, health, timeouts, nodes, retries, retry_budget, reuse, proxy_protocol, session, hash, shadow, ejection, slow_start, max_in_flight, queue"#
+            #"t:2:5: unknown key "retires" in the pool "p"; did you mean "retries"? known: strategy, health, timeouts, nodes, retries, retry_budget, reuse, proxy_protocol, drain_timeout, session, hash, shadow, ejection, slow_start, max_in_flight, queue"#
         ),
         (
             "reuse: 'allways'",

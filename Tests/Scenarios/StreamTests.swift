@@ -83,4 +83,27 @@ struct StreamTests {
         try trivet.process.waitForLine(containing: "reloaded", from: end)
         for _ in 0..<4 { #expect(try served() == "node1") }
     }
+
+    @Test("connections of a node that drains are let go after the pool's time, a few at a time")
+    func letGo() throws {
+        let cluster = try Cluster(
+            workers: 1, pool: #"drain_timeout: "1s","#, listener: #"protocol: "tcp""#)
+        let clients = try (0..<60).map { _ in try cluster.client() }
+        let names = try clients.map { try #require(try $0.get("/").node) }
+        let node = cluster.nodes[0]
+        let theirs = zip(clients, names).filter { $0.1 == node.name }.map(\.0)
+        #expect(theirs.count == 20)
+        let end = cluster.logEnd
+        try node.set(state: "draining")
+        try cluster.trivet.process.waitForLine(
+            containing: "octopus/\(node.name): up -> draining", from: end)
+        // Five a second: when the first are gone, others are still served.
+        try eventually("the first to go") { theirs.contains { !$0.isOpen } ? true : nil }
+        let gone = theirs.count { !$0.isOpen }
+        #expect(gone >= 1 && gone <= 10)
+        try eventually("the last to go") { theirs.allSatisfy { !$0.isOpen } ? true : nil }
+        for (client, name) in zip(clients, names) where name != node.name {
+            #expect(try client.get("/").node == name)
+        }
+    }
 }

@@ -140,6 +140,13 @@ package final class RawClient {
         return .failure(TestFailure("send: \(errorWords(code))"))
     }
 
+    /// Nothing has come, not even the peer's end.
+    package var isOpen: Bool {
+        var byte: UInt8 = 0
+        return unsafe recv(fd, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) < 0
+            && errno == EAGAIN
+    }
+
     /// Says that no more bytes will come from here.
     package func endSending() { _ = shutdown(fd, Int32(SHUT_WR)) }
 
