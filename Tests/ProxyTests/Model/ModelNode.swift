@@ -181,7 +181,7 @@ final class ModelNode {
 
     init(_ number: Int, isLocal: Bool, isSmall: Bool, isBlackHole: Bool) throws {
         self.number = number
-        let wish = isLocal ? SocketAddress.fresh() : SocketAddress(.v4Loopback, port: 0)
+        let wish = isLocal ? SocketAddress.fresh() : SocketAddress.own()
         listener = try Socket.listen(wish, shared: false, backlog: isBlackHole ? 0 : 64)
         if isSmall { Peer.shrink(listener, isLocal: isLocal) }
         address = isLocal ? wish : Socket.localAddress(listener)!
@@ -211,5 +211,12 @@ extension SocketAddress {
     static func fresh() -> SocketAddress {
         let number = names.wrappingAdd(1, ordering: .relaxed).newValue
         return SocketAddress(abstract: "trivet-model-\(getpid())-\(number)")!
+    }
+
+    /// An address of this machine that no other script has: the port of a node that refuses may become that
+    /// of another script's, which would get its requests.
+    static func own() -> SocketAddress {
+        let number = UInt32(truncatingIfNeeded: names.wrappingAdd(1, ordering: .relaxed).newValue)
+        return SocketAddress(IPAddress(v4: 0x7F00_0000 | 0x1_0000 + number % 0xF0_0000), port: 0)
     }
 }

@@ -102,7 +102,7 @@ final class Stage {
             nodes.append(node)
             addresses.publish([node.address], node: index)
         }
-        let wish = world.isLocal ? SocketAddress.fresh() : SocketAddress(.v4Loopback, port: 0)
+        let wish = world.isLocal ? SocketAddress.fresh() : SocketAddress.own()
         let listener = try Socket.listen(wish, shared: false)
         if world.isSmall { Peer.shrink(listener, isLocal: world.isLocal) }
         address = world.isLocal ? wish : Socket.localAddress(listener)!
