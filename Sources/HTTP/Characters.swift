@@ -25,19 +25,11 @@ func isTokenCharacter(_ byte: UInt8) -> Bool {
 @inline(__always)
 func endOfToken(_ bytes: Span<UInt8>, _ start: Int) -> Int {
     let count = bytes.count
-    let raw = unsafe bytes.bytes
     var index = start
     while true {
         // Eight letters and hyphens at a time: most names are made of them (half the cost of a head).
-        while index + 8 <= count {
-            let word = unsafe UInt64(
-                littleEndian: raw.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self))
-            let others = ~(letters(word) | places(of: 0x2D, in: word)) & everyTop
-            if others != 0 {
-                index += others.trailingZeroBitCount &>> 3
-                break
-            }
-            index += 8
+        index = skipWords(bytes, index, count) { word in
+            letters(word) | places(of: 0x2D, in: word)
         }
         guard index < count, isTokenCharacter(bytes[index]) else { return index }
         index += 1
@@ -49,21 +41,12 @@ func endOfToken(_ bytes: Span<UInt8>, _ start: Int) -> Int {
 @inline(__always)
 func endOfTarget(_ bytes: Span<UInt8>, _ start: Int, query: inout Int) -> Int {
     let count = bytes.count
-    let raw = unsafe bytes.bytes
     var index = start
     while true {
-        while index + 8 <= count {
-            let word = unsafe UInt64(
-                littleEndian: raw.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self))
+        index = skipWords(bytes, index, count) { word in
             let low = word & ~everyTop
             let visible = (low &+ every(0x80 - 0x21)) & ~(low &+ every(1)) & ~word
-            let special = places(of: 0x23, in: word) | places(of: 0x3F, in: word)
-            let others = (~visible | special) & everyTop
-            if others != 0 {
-                index += others.trailingZeroBitCount &>> 3
-                break
-            }
-            index += 8
+            return visible & ~(places(of: 0x23, in: word) | places(of: 0x3F, in: word))
         }
         guard index < count else { return index }
         let byte = bytes[index]
@@ -77,14 +60,23 @@ func endOfTarget(_ bytes: Span<UInt8>, _ start: Int, query: inout Int) -> Int {
 /// time and not beyond `end`: what is left is for a closer look.
 @inline(__always)
 func endOfName(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) -> Int {
+    skipWords(bytes, start, end) { word in
+        letters(word) | digits(word) | places(of: 0x2D, in: word) | places(of: 0x2E, in: word)
+    }
+}
+
+/// From `start` on, while there are eight bytes before `end` of which all belong; then to the first of
+/// eight that does not. `belong`: the top bit set of each byte that does.
+@inline(__always)
+private func skipWords(
+    _ bytes: Span<UInt8>, _ start: Int, _ end: Int, _ belong: (UInt64) -> UInt64
+) -> Int {
     let raw = unsafe bytes.bytes
     var index = start
     while index + 8 <= end {
         let word = unsafe UInt64(
             littleEndian: raw.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self))
-        let others =
-            ~(letters(word) | digits(word) | places(of: 0x2D, in: word) | places(of: 0x2E, in: word))
-            & everyTop
+        let others = ~belong(word) & everyTop
         if others != 0 { return index + others.trailingZeroBitCount &>> 3 }
         index += 8
     }

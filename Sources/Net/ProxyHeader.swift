@@ -4,8 +4,7 @@
 
 import Base
 
-/// What such a header says.
-package struct ProxyHeader: Equatable, Sendable {
+package enum ProxyHeader {
     package enum Version: Sendable {
         case v1
         case v2

@@ -134,13 +134,14 @@ extension Assembly {
             changes.nodesAdded += rows.rows.count { !(before?.rows.rows.contains($0) ?? false) }
             next.pools[pool.name] = state
             probed.append(probing)
-            probed[probed.count - 1].proxyHeader = PoolSettings(pool).proxyHeader
+            let settings = PoolSettings(pool)
+            probed[probed.count - 1].proxyHeader = settings.proxyHeader
             probed[probed.count - 1].leaders = pool.nodes.map { node in
                 node.healthOf.map { seats[$0.pool].rows[$0.node] }
             }
             plans.append(
                 PoolPlan(
-                    rows: rows, settings: PoolSettings(pool),
+                    rows: rows, settings: settings,
                     names: PoolNames(
                         pool: pool.name, strategies: pool.strategies.map(\.name),
                         canaries: pool.strategies.map {

@@ -25,13 +25,7 @@ extension Worker {
                 return
             case .incomplete: break
             }
-            switch client.it.link.fill(&kit) {
-            case .more: continue
-            case .wait: return
-            case .ended, .failed:
-                close(client: index)
-                return
-            }
+            guard readsMore(index) else { return }
         }
     }
 

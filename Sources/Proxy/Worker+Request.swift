@@ -259,7 +259,7 @@ extension Worker {
     /// as it did before.
     private mutating func parseAgain(_ client: Ref<Client>, _ exchange: Ref<Exchange>) {
         if exchange.it.isStream {
-            _ = clientHellos.at(0).it.parse(client.it.link.input.bytes)
+            _ = clientHello.parse(client.it.link.input.bytes)
             return
         }
         _ = requestHead(of: client).it.parse(client.it.link.input.bytes)

@@ -12,6 +12,7 @@ extension Worker {
     mutating func welcomeStream(_ index: UInt32) {
         let listening = listeners[Int(clients[index].listener)]
         if listening.plan.routes.isEmpty {
+            _ = clientHello.parse(clients.at(index).it.link.input.bytes)
             beginStream(index)
         } else {
             clients.at(index).it.phase = .hello
@@ -26,27 +27,33 @@ extension Worker {
         while true {
             if client.it.link.input.count > client.it.seen {
                 client.it.seen = client.it.link.input.count
-                if clientHellos.at(0).it.parse(client.it.link.input.bytes) != .incomplete {
+                if clientHello.parse(client.it.link.input.bytes) != .incomplete {
                     client.it.seen = 0
                     beginStream(index)
                     return
                 }
             }
-            switch client.it.link.fill(&kit) {
-            case .more: continue
-            case .wait: return
-            case .ended, .failed:
-                close(client: index)
-                return
-            }
+            guard readsMore(index) else { return }
         }
     }
 
-    /// Finds the pool, and a node of it. What the client has sent so far lies in its input.
+    /// Reads more of what a client begins with. False: there is nothing now, or the client has left, and is
+    /// closed.
+    mutating func readsMore(_ index: UInt32) -> Bool {
+        switch clients.at(index).it.link.fill(&kit) {
+        case .more: return true
+        case .wait: return false
+        case .ended, .failed:
+            close(client: index)
+            return false
+        }
+    }
+
+    /// Finds the pool, and a node of it. What the client has sent so far was looked at, and lies in its
+    /// input.
     private mutating func beginStream(_ index: UInt32) {
         let client = clients.at(index)
-        _ = clientHellos.at(0).it.parse(client.it.link.input.bytes)
-        let (room, length) = (clientHellos[0].room, clientHellos[0].length)
+        let (room, length) = (clientHello.room, clientHello.length)
         let root: [1 of UInt8] = [UInt8(ascii: "/")]
         let routes = listeners[Int(client.it.listener)].plan.routes
         let pool = routes.pool(
@@ -72,7 +79,7 @@ extension Worker {
 
     /// For the log: what was asked for is a name, or nothing.
     private mutating func noteStream() -> UInt32 {
-        let (room, length) = (clientHellos[0].room, clientHellos[0].length)
+        let (room, length) = (clientHello.room, clientHello.length)
         let method: [3 of UInt8] = [UInt8(ascii: "T"), UInt8(ascii: "C"), UInt8(ascii: "P")]
         let nothing: [1 of UInt8] = [UInt8(ascii: "-")]
         return log.note(
@@ -90,7 +97,7 @@ extension Worker {
         let clientText = address.span.extracting(0..<written)
         let tried = exchange.it.tried
         let affinity = affinities.at(UInt32(exchange.it.pool))
-        let (room, length) = (clientHellos[0].room, clientHellos[0].length)
+        let (room, length) = (clientHello.room, clientHello.length)
         let nothing = Span<UInt8>()
         return view.it.pick(
             PickFacts(

@@ -55,8 +55,8 @@ struct Worker: ~Copyable {
     /// One for each listener.
     var requestHeads = Slab<RequestHead>(chunk: 8)
     var responseHead: ResponseHead
-    /// One: of the connection that was looked at last.
-    var clientHellos = Slab<ClientHello>(chunk: 1)
+    /// Of the connection that was looked at last.
+    var clientHello = ClientHello()
     var log: AccessLog
     /// Clients that go on at the end of the turn: a pipelined request, or a stream that has yielded.
     var queue: [UInt64] = []
@@ -108,7 +108,6 @@ struct Worker: ~Copyable {
         clock.now = now
         // Started where no worker of this or another life started, but by a chance of 2^-64.
         nonces = SplitMix64(seed: shared.nonceSeed(worker: index))
-        _ = clientHellos.insert(ClientHello())
         queue.reserveCapacity(256)
         resumed.reserveCapacity(256)
         takeOver(generation)
