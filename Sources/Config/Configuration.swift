@@ -97,6 +97,12 @@ package struct Listener: Sendable {
     package var trustedProxies: [AddressRange] = []
     /// Connections of `trustedProxies` begin with a header of the PROXY protocol.
     package var readsProxyHeader = false
+    /// Nil: plain.
+    package var tls: ListenerTLS?
+    /// Where requests go that no route takes; instead of a pool.
+    package var redirect: Redirect?
+    /// Nil: browsers are told nothing.
+    package var strictTransport: StrictTransport?
     package var timeouts = Timeouts()
     package var limits = Limits()
     /// Open client connections; nil: no limit of its own.
@@ -178,6 +184,8 @@ package struct Pool: Sendable {
     package var reuse = Reuse.fresh
     /// Nil: nodes are told nothing before the first byte.
     package var proxyProtocol: ProxyProtocol?
+    /// Nil: nodes are spoken to as they are.
+    package var tls: PoolTLS?
     /// How long WebSockets and TCP connections of a node that drains are left alone; nil: for ever.
     package var drainTimeout: Nanoseconds?
     /// Nil: no strategy can have a client keep anything.
@@ -272,6 +280,8 @@ package struct Node: Sendable {
     package var maxInFlight: Int?
     /// Sorted by key.
     package var metadata: [(String, String)] = []
+    /// Nil: as the pool says.
+    package var tls: NodeTLS?
     /// The node of another pool, or of its own, whose verdict it takes; nil: it is asked itself.
     package var healthOf: NodeReference?
     /// Of the pool's and the node's name: the same after a restart, on every machine.

@@ -37,8 +37,10 @@ extension Reader {
                 keys: [
                     "name", "address", "pool", "routes", "protocol", "trusted_proxies", "timeouts",
                     "limits", "max_connections", "max_connections_per_client", "proxy_protocol",
+                    "tls",
+                    "redirect", "hsts",
                 ],
-                later: ["tls", "session", "profile"])
+                later: ["session", "profile"])
         else { return nil }
         // Without an address there is no listener; everything else in it is judged all the same.
         let written = required(fields, "address")
@@ -56,7 +58,16 @@ extension Reader {
         if listener.protocolKind == .tcp { judgeStream(fields) }
         listener.pool = fields["pool"].flatMap { self.pool($0, of: what, pools) }
         listener.routes = routes(fields, pools)
-        if fields["pool"] == nil, fields["routes"] == nil {
+        listener.tls = listenerTLS(fields)
+        listener.redirect = redirect(fields)
+        listener.strictTransport = strictTransport(fields)
+        if let node = fields["redirect"], fields["pool"] != nil {
+            complain(
+                node.place,
+                "\"redirect\" in \(what) and its \"pool\" are both for what no route takes; leave one "
+                    + "out")
+        }
+        if fields["pool"] == nil, fields["routes"] == nil, fields["redirect"] == nil {
             complain(node.place, "\(what) leads nowhere; expected \"pool\", \"routes\" or both")
         }
         for node in list(fields, "trusted_proxies") {
@@ -86,6 +97,13 @@ extension Reader {
                 node.place,
                 "\"\(key)\" in \(fields.what) is about requests, and its protocol \"tcp\" has none; "
                     + "leave it out")
+        }
+        for key in ["tls", "redirect", "hsts"] {
+            guard let node = fields[key] else { continue }
+            complain(
+                node.place,
+                "\"\(key)\" in \(fields.what) is for requests; its protocol \"tcp\" passes TLS through "
+                    + "as it comes")
         }
         if let node = fields["timeouts"]?["idle"] {
             complain(

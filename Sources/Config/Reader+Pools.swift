@@ -40,9 +40,9 @@ extension Reader {
                     "strategy", "health", "timeouts", "nodes", "retries", "retry_budget", "reuse",
                     "proxy_protocol", "drain_timeout", "session", "hash", "shadow", "ejection",
                     "slow_start",
-                    "max_in_flight", "queue",
+                    "max_in_flight", "queue", "tls",
                 ],
-                later: ["tls", "profile"])
+                later: ["profile"])
         else { return pool }
         if let node = fields["strategy"] {
             let choices = strategies(node, what)
@@ -56,10 +56,17 @@ extension Reader {
         faults(fields, of: &pool, what)
         pool.reuse = choice(fields, "reuse", [("fresh", .fresh), ("always", .always)]) ?? .fresh
         if let time = durationOrOff(fields, "drain_timeout") { pool.drainTimeout = time }
+        pool.tls = poolTLS(fields)
         pool.proxyProtocol = choice(fields, "proxy_protocol", [("v1", .v1), ("v2", .v2)])
         pool.session = fields["session"].flatMap { session($0, what) }
         pool.hashKey = fields["hash"].flatMap { hashKey($0, what) }
         if let node = required(fields, "nodes") { pool.nodes = nodes(node, pool: pool.name, what) }
+        if pool.tls == nil, let node = pool.nodes.first(where: { $0.tls != nil }) {
+            complain(
+                node.place,
+                "the node \(quoted(node.name)) of \(what) has \"tls\" and its pool has none; expected "
+                    + "\"tls: true\" in the pool at least")
+        }
         return pool
     }
 
@@ -177,8 +184,8 @@ extension Reader {
                 node, what,
                 keys: [
                     "name", "address", "weight", "tier", "metadata", "max_in_flight", "health_of",
-                ],
-                later: ["tls"])
+                    "tls",
+                ])
         else { return nil }
         let written = required(fields, "name")
         let text = written.flatMap { self.text($0, "the name of \(what)") }
@@ -190,13 +197,16 @@ extension Reader {
         let tier = integer(fields, "tier", 0...255)
         let maxInFlight = integer(fields, "max_in_flight", Pool.inFlightRange)
         let metadata = fields["metadata"].map { self.metadata($0, what) }
+        let tls = nodeTLS(fields)
         let leader = leader(fields)
         guard let text, named, let address else { return nil }
         if let leader { leaders["\(pool)/\(text)"] = leader }
-        return Node(
+        var result = Node(
             name: text, place: written?.place ?? node.place, address: address, weight: weight ?? 1,
             tier: tier ?? 0, maxInFlight: maxInFlight, metadata: metadata ?? [],
             id: Node.id(pool: pool, node: text))
+        result.tls = tls
+        return result
     }
 
     /// Texts, numbers and booleans, by name, within what plugins are told (32 pairs of 256 bytes).

@@ -55,13 +55,42 @@ package enum CannedResponse {
         return out.write(sentence) && out.write("\n")
     }
 
+    /// Writes a response that sends a client to the same target by https. `host`: an authority as it came,
+    /// with or without a port; `port`: where https is; `target`: in origin form, empty for the root.
+    @_lifetime(out: copy out)
+    package static func writeRedirect(
+        status: UInt16, host: Span<UInt8>, port: UInt16, target: Span<UInt8>, close: Bool,
+        date: Span<UInt8>, to out: inout OutputSpan<UInt8>
+    ) -> Bool {
+        let before = out.count
+        var end = host.count
+        // The colon of a port stands behind the bracket of an IPv6 address.
+        while end > 0, host[end - 1] != UInt8(ascii: ":"), host[end - 1] != UInt8(ascii: "]") {
+            end -= 1
+        }
+        let length = end > 0 && host[end - 1] == UInt8(ascii: ":") ? end - 1 : host.count
+        let isRooted = !target.isEmpty && target[0] == UInt8(ascii: "/")
+        let fits =
+            out.write("HTTP/1.1 ") && out.write(decimal: UInt64(status)) && out.write(" ")
+            && out.write(reason(status)) && out.write("\r\n") && out.write(date, 0, date.count)
+            && out.write("Location: https://") && out.write(host, 0, length)
+            && (port == 443 || out.write(":") && out.write(decimal: UInt64(port)))
+            && (isRooted || out.write("/")) && out.write(target, 0, target.count)
+            && out.write("\r\nContent-Length: 0\r\n")
+            && (!close || out.write("Connection: close\r\n")) && out.write("\r\n")
+        if !fits { out.removeLast(out.count - before) }
+        return fits
+    }
+
     /// The reason phrases of RFC 9110 section 15 and RFC 6585.
     package static func reason(_ status: UInt16) -> StaticString {
         switch status {
         case 100: "Continue"
         case 200: "OK"
         case 204: "No Content"
+        case 301: "Moved Permanently"
         case 304: "Not Modified"
+        case 308: "Permanent Redirect"
         case 400: "Bad Request"
         case 403: "Forbidden"
         case 404: "Not Found"

@@ -8,6 +8,10 @@ enum FieldKind: UInt8 {
     case host, contentLength, transferEncoding, connection, keepAlive, proxyConnection, te, trailer
     case upgrade, expect, maxForwards, http2Settings
     case forwarded, forwardedFor, forwardedProto, forwardedHost
+    /// Whom a certificate of the client is for, which is ours to say.
+    case clientSubject
+    /// End-to-end; of a response, ours to say where it is configured.
+    case strictTransport
     /// End-to-end; ours to add to a response that lacks it.
     case date
     /// End-to-end, but one of the cookies in it may be our own.
@@ -63,8 +67,26 @@ enum FieldKind: UInt8 {
             if first == 0x78, matchesFolded(bytes, start, "x-forwarded-proto") {
                 self = .forwardedProto
             }
+        case 21:
+            if first == 0x78, Self.isClientSubject(bytes, start) { self = .clientSubject }
+        case 25:
+            if first == 0x73, matchesFolded(bytes, start, "strict-transport-security") {
+                self = .strictTransport
+            }
         default: break
         }
+    }
+
+    /// Also with underscores, since to a node that makes variables of names they are the same.
+    private static func isClientSubject(_ bytes: Span<UInt8>, _ start: Int) -> Bool {
+        let name: StaticString = "x-client-cert-subject"
+        for index in 0..<name.utf8CodeUnitCount {
+            let wanted = unsafe name.utf8Start[index]
+            let byte = bytes[start + index]
+            let folded = byte == UInt8(ascii: "_") ? UInt8(ascii: "-") : byte | 0x20
+            guard folded == wanted else { return false }
+        }
+        return true
     }
 
     /// Whether a Connection field that lists such a field takes it out. It does for what we know
@@ -73,6 +95,7 @@ enum FieldKind: UInt8 {
     /// hop-by-hop by itself goes anyway.
     var canBeListed: Bool {
         self == .other || self == .trailer || self == .cookie || self == .date
+            || self == .strictTransport
     }
 }
 

@@ -40,15 +40,19 @@ package struct ForwardingFacts: Sendable {
 
 extension RequestHead {
     /// Writes the head as it goes to the node. `bytes` are those that `parse` called complete. False,
-    /// with `out` as it was, when it does not fit; it takes at most 512 bytes more than the head had.
-    /// `cookie`: the name of a cookie that the node is not to see; empty: it sees all.
+    /// with `out` as it was, when it does not fit; it takes at most 512 bytes more than the head
+    /// had, and the subject.
+    /// `cookie`: the name of a cookie that the node is not to see; empty: it sees all. `subject`: of a
+    /// certificate that the client has shown to us, in visible ASCII and at most 1024 bytes; what it says
+    /// of itself under that name is dropped in any case, unless it is trusted.
     @_lifetime(out: copy out)
     package func writeForwarded(
         _ bytes: Span<UInt8>, facts: ForwardingFacts, without cookie: Span<UInt8> = Span(),
-        to out: inout OutputSpan<UInt8>
+        subject: Span<UInt8> = Span(), to out: inout OutputSpan<UInt8>
     ) -> Bool {
         let before = out.count
-        if writeStart(bytes, facts, to: &out), writeFields(bytes, facts, without: cookie, to: &out)
+        if writeStart(bytes, facts, to: &out),
+            writeFields(bytes, facts, without: cookie, subject, to: &out)
         {
             return true
         }
@@ -88,7 +92,7 @@ extension RequestHead {
     @_lifetime(out: copy out)
     private func writeFields(
         _ bytes: Span<UInt8>, _ facts: ForwardingFacts, without cookie: Span<UInt8>,
-        to out: inout OutputSpan<UInt8>
+        _ subject: Span<UInt8>, to out: inout OutputSpan<UInt8>
     ) -> Bool {
         var copier = LineCopier()
         var sentProto = false
@@ -97,7 +101,7 @@ extension RequestHead {
         for index in 0..<table.count {
             let field = table.fields[index]
             switch table.kind(index) {
-            case .other, .trailer, .date: break
+            case .other, .trailer, .date, .strictTransport: break
             case .cookie:
                 guard !cookie.isEmpty, hasCookie(bytes, field, named: cookie) else { break }
                 guard copier.flush(bytes, to: &out),
@@ -116,6 +120,8 @@ extension RequestHead {
                 guard method != .options else { continue }
             case .forwarded:
                 guard facts.trusted else { continue }
+            case .clientSubject:
+                guard facts.trusted, subject.isEmpty else { continue }
             case .forwardedProto:
                 guard facts.trusted else { continue }
                 sentProto = true
@@ -146,6 +152,11 @@ extension RequestHead {
             guard
                 out.write(
                     facts.secure ? "X-Forwarded-Proto: https\r\n" : "X-Forwarded-Proto: http\r\n")
+            else { return false }
+        }
+        if !subject.isEmpty {
+            guard out.write("X-Client-Cert-Subject: "), out.write(subject, 0, subject.count),
+                out.write("\r\n")
             else { return false }
         }
         if !sentHost, !authority.isEmpty {

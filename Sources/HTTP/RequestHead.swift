@@ -43,7 +43,7 @@ package struct RequestHead: ~Copyable {
     package private(set) var maxForwards: UInt64?
 
     /// The path and the query, for forwarding.
-    private(set) var origin = ByteRange.empty
+    package private(set) var origin = ByteRange.empty
     var table: FieldTable
 
     package init(limits: HeadLimits = HeadLimits()) {

@@ -14,14 +14,35 @@ package struct ResponseFacts: Sendable {
     package var framing: BodyFraming
     /// Whether this is the 101 that accepts a WebSocket.
     package var passUpgrade: Bool
+    /// Said instead of the node's own; nil: that goes on.
+    package var strictTransport: StrictTransportLine?
 
     package init(
-        clientMinorVersion: UInt8, closeConnection: Bool, framing: BodyFraming, passUpgrade: Bool
+        clientMinorVersion: UInt8, closeConnection: Bool, framing: BodyFraming, passUpgrade: Bool,
+        strictTransport: StrictTransportLine? = nil
     ) {
         self.clientMinorVersion = clientMinorVersion
         self.closeConnection = closeConnection
         self.framing = framing
         self.passUpgrade = passUpgrade
+        self.strictTransport = strictTransport
+    }
+}
+
+/// How long browsers are to come by https alone (RFC 6797 section 6.1).
+package struct StrictTransportLine: Equatable, Sendable {
+    package var seconds: UInt64
+    package var subdomains: Bool
+
+    package init(seconds: UInt64, subdomains: Bool) {
+        self.seconds = seconds
+        self.subdomains = subdomains
+    }
+
+    @_lifetime(out: copy out)
+    func write(to out: inout OutputSpan<UInt8>) -> Bool {
+        out.write("Strict-Transport-Security: max-age=") && out.write(decimal: seconds)
+            && out.write(subdomains ? "; includeSubDomains\r\n" : "\r\n")
     }
 }
 
@@ -70,10 +91,12 @@ extension ResponseHead {
             case .contentLength, .transferEncoding, .connection, .keepAlive, .proxyConnection, .te,
                 .upgrade, .http2Settings, .listed:
                 continue
+            case .strictTransport where facts.strictTransport != nil && !isInterim: continue
             case .date:
                 hasDate = true
                 fallthrough
-            case .other, .trailer, .host, .expect, .maxForwards, .forwarded, .forwardedFor,
+            case .other, .strictTransport, .clientSubject, .trailer, .host, .expect, .maxForwards,
+                .forwarded, .forwardedFor,
                 .forwardedProto, .forwardedHost, .cookie:
                 guard copier.add(bytes, table.fields[index], to: &out) else { return false }
             }
@@ -83,6 +106,9 @@ extension ResponseHead {
         if isInterim { return out.write("\r\n") }
         guard hasDate || out.write(date, 0, date.count), out.write(lines, 0, lines.count) else {
             return false
+        }
+        if let line = facts.strictTransport {
+            guard line.write(to: &out) else { return false }
         }
         if facts.framing == .none, let announcedLength {
             guard out.write(framing: .length(announcedLength)) else { return false }

@@ -85,6 +85,19 @@ package struct Buffer: ~Copyable {
         return result
     }
 
+    /// Lets `body` write behind what is held, into at most `limit` bytes, and say how many it wrote. Call
+    /// with room.
+    package mutating func fill(
+        limit: Int, _ body: (UnsafeMutableRawBufferPointer) -> Int
+    ) {
+        guard let memory = unsafe memory else { return }
+        let space = unsafe UnsafeMutableRawBufferPointer(
+            start: memory + Int(last), count: min(room, limit))
+        let count = unsafe body(space)
+        precondition(count >= 0 && count <= space.count, "more than there is room for")
+        last &+= UInt32(count)
+    }
+
     /// Appends; false, and nothing happens, if it does not fit.
     package mutating func append(_ bytes: Span<UInt8>) -> Bool {
         guard bytes.count <= room, let memory = unsafe memory else { return bytes.isEmpty }

@@ -6,6 +6,7 @@ import Base
 import Config
 import HTTP
 import Loading
+import Net
 
 /// What the board and the strategies need to know of the configured pools, in the file's order.
 package func poolSpecs(of configuration: Configuration) -> [PoolSpec] {
@@ -58,11 +59,13 @@ struct Assembly {
         var check: CheckInstance?
         var checkOptions = ""
         var traffic = PoolTraffic.none
+        var behind: Keyring.Behind?
     }
 
     struct ListenerState {
         var key: String
         var plan: ListenerPlan
+        var front: Keyring.Front?
     }
 
     var number: UInt64 = 0
@@ -71,6 +74,7 @@ struct Assembly {
     /// By number.
     var listeners: [ListenerState?] = []
     var accessLog: Int32 = -1
+    var keyring = Keyring()
 
     /// What the next generation needs, and what becomes of this memory when it serves.
     struct Next {
@@ -97,15 +101,17 @@ extension Assembly {
     ///
     /// - Parameters:
     ///   - sockets: of each configured listener, in the file's order.
+    ///   - keyring: what the files hold that TLS needs.
     ///   - shared: the workers' clocks, board and metrics.
     ///   - checkClock: of the thread that probes.
     func next(
         _ configuration: Configuration, _ catalogue: Catalogue, sockets: [ListenerSockets],
-        accessLog: Int32, _ shared: WorkerShared, checkClock: WorkerClock
+        accessLog: Int32, keyring: Keyring, _ shared: WorkerShared, checkClock: WorkerClock
     ) throws(Refusal) -> Next {
         var next = self
         next.number = number + 1
         next.accessLog = accessLog
+        next.keyring = keyring
         next.pools = [:]
         var changes = Changes()
         let rows = try shared.board.seat(poolSpecs(of: configuration), now: checkClock.now)
@@ -115,8 +121,17 @@ extension Assembly {
         let seats = rows
         for (pool, rows) in zip(configuration.pools, rows) {
             let before = pools[pool.name]
-            let (state, probing) = try self.state(
+            var (state, probing) = try self.state(
                 pool, rows, before, catalogue, shared, checkClock)
+            if let tls = pool.tls {
+                do throws(TLSRefusal) {
+                    state.behind = try keyring.behind(tls, present: before?.behind)
+                } catch {
+                    throw Refusal("pool \(pool.name): \(error)")
+                }
+                probing.behind = state.behind?.tls
+                probing.peers = pool.nodes.map { TLSBehind.Peer($0, tls) }
+            }
             let fresh = state.slots.keys.filter { slot in
                 !Self.goesOn(state.slots[slot], before?.slots[slot], rows, before?.rows)
             }
@@ -134,7 +149,8 @@ extension Assembly {
             changes.nodesAdded += rows.rows.count { !(before?.rows.rows.contains($0) ?? false) }
             next.pools[pool.name] = state
             probed.append(probing)
-            let settings = PoolSettings(pool)
+            var settings = PoolSettings(pool)
+            settings.behind = state.behind?.tls
             probed[probed.count - 1].proxyHeader = settings.proxyHeader
             probed[probed.count - 1].leaders = pool.nodes.map { node in
                 node.healthOf.map { seats[$0.pool].rows[$0.node] }
@@ -148,6 +164,7 @@ extension Assembly {
                             PoolView.name($0.canary?.choice.name ?? $0.name, slot: 4)
                         }),
                     affinity: Affinity(pool, spare: shared.sessionSecret),
+                    peers: probing.peers,
                     traffic: state.traffic))
         }
         let places = Set(rows.map(\.pool))
@@ -157,7 +174,7 @@ extension Assembly {
         changes.nodesGone = goneRows.count
         let secret = shared.sessionSecret
         let fresh = try next.listen(
-            configuration, sockets, places: rows.map(\.pool), seed: hash64(secret.span))
+            configuration, sockets, places: rows.map(\.pool), seed: hash64(secret.span), shared)
         changes.listeners = fresh.count
         let parts = shared.clocks.indices.map { worker in
             WorkerPart(
@@ -263,7 +280,8 @@ extension Assembly {
 
     /// Numbers the listeners: one whose address is configured already keeps its number.
     private mutating func listen(
-        _ configuration: Configuration, _ sockets: [ListenerSockets], places: [Int], seed: UInt64
+        _ configuration: Configuration, _ sockets: [ListenerSockets], places: [Int], seed: UInt64,
+        _ shared: WorkerShared
     ) throws(Refusal) -> [(number: Int, fds: [Int32])] {
         var fresh: [(Int, [Int32])] = []
         var present = Set<Int>()
@@ -271,11 +289,27 @@ extension Assembly {
             let known = listeners.indices.first {
                 listeners[$0]?.key == sockets.key && !(listeners[$0]?.plan.isLeaving ?? true)
             }
-            let plan = ListenerPlan(
+            var plan = ListenerPlan(
                 listener, places: places,
                 connections: known.flatMap { listeners[$0]?.plan.connections }
                     ?? ConnectionCount(limit: nil, seed: seed))
-            let state = ListenerState(key: sockets.key, plan: plan)
+            var front: Keyring.Front?
+            if let tls = listener.tls {
+                do throws(TLSRefusal) {
+                    front = try keyring.front(
+                        tls, tickets: shared.tickets,
+                        present: known.flatMap { listeners[$0]?.front })
+                } catch {
+                    throw Refusal("listener \(listener.name): \(error)")
+                }
+                for notice in front?.tls.notices ?? [] {
+                    Log.warning("listener \(listener.name): \(notice)")
+                }
+                plan.front = front?.tls
+                plan.handshakeTimeout = tls.handshakeTimeout
+                plan.handshakes = max(1, tls.maxHandshakes / shared.clocks.count)
+            }
+            let state = ListenerState(key: sockets.key, plan: plan, front: front)
             if let known {
                 listeners[known] = state
                 present.insert(known)
@@ -320,7 +354,11 @@ extension ListenerPlan {
                 target: listener.limits.targetBytes, head: listener.limits.headBytes,
                 fields: listener.limits.fields),
             headerTimeout: listener.timeouts.header, idleTimeout: listener.timeouts.idle,
-            connections: connections)
+            connections: connections, redirectPort: listener.redirect?.port,
+            strictTransport: listener.strictTransport.map {
+                StrictTransportLine(
+                    seconds: $0.maxAge / 1_000_000_000, subdomains: $0.includesSubdomains)
+            })
     }
 }
 

@@ -46,11 +46,13 @@ package final class Balancer: @unchecked Sendable {
     ///   - fences: what the catalogue was loaded under.
     ///   - sessionSecret: random bytes that sign the sessions of pools without a secret of their own;
     ///     the same for every balancer that is to take them up.
+    ///   - ticketRoot: what the keys of TLS sessions follow from; of the same kind.
+    ///   - keyring: what the files hold that the configuration names for TLS.
     ///   - onRecord: told on the loader's thread of every change of builds and fences.
     package init(
         configuration: Configuration, catalogue: Catalogue, fences: FenceList = FenceList(),
         sockets: [ListenerSockets], board: Board, accessLog: Int32, watch: Watch,
-        sessionSecret: [UInt8],
+        sessionSecret: [UInt8], ticketRoot: TicketRoot, keyring: Keyring,
         onRecord: @escaping @Sendable (PluginRecord) -> Void = { _ in }
     ) throws(Refusal) {
         var wakeups: [Wakeup] = []
@@ -63,11 +65,11 @@ package final class Balancer: @unchecked Sendable {
             board: board, addresses: AddressBook(), metrics: Metrics(), entropy: wallNow(),
             clocks: (0..<board.workers).map { _ in WorkerClock(monotonicNow()) },
             wakeups: wakeups, inbox: watch.inbox, gauges: watch.gauges,
-            sessionSecret: sessionSecret)
+            sessionSecret: sessionSecret, ticketRoot: ticketRoot)
         self.watch = watch
         (loader, first) = try Loader.begin(
             shared, configuration: configuration, catalogue: catalogue, fences: fences,
-            sockets: sockets, accessLog: accessLog, onRecord: onRecord)
+            sockets: sockets, accessLog: accessLog, keyring: keyring, onRecord: onRecord)
     }
 
     /// What serves now. [loader]
@@ -130,9 +132,10 @@ package final class Balancer: @unchecked Sendable {
     /// On a refusal the descriptors are still the caller's. [loader]
     package func reload(
         _ configuration: Configuration, _ catalogue: Catalogue, sockets: [ListenerSockets],
-        accessLog: Int32
+        accessLog: Int32, keyring: Keyring
     ) throws(Refusal) -> String {
-        try loader.reload(configuration, catalogue, sockets: sockets, accessLog: accessLog)
+        try loader.reload(
+            configuration, catalogue, sockets: sockets, accessLog: accessLog, keyring: keyring)
     }
 
     /// What it is and does at this moment. Copies a lot; nobody waits for it. [any]

@@ -72,7 +72,7 @@ struct BodyStream: ~Copyable {
         from source: inout Link, to sink: inout Link, _ kit: inout Kit
     ) -> Outcome {
         // What must wait is kept; so much that a payload would not fit beside it goes ahead alone.
-        if kit.scratch.count > Self.headLimit || !sink.canWrite || !sink.output.isEmpty,
+        if kit.scratch.count > Self.headLimit || !sink.canWrite || !sink.isFlushed,
             case .failed(let code) = sink.sendScratch(&kit)
         {
             return .sinkFailed(code)
@@ -106,7 +106,7 @@ struct BodyStream: ~Copyable {
             if Int(moved &- start) >= Self.budget || reads == Self.readLimit { return .yield }
             reads += 1
             guard sink.canWrite else { return rest(&source, &kit) }
-            if let outcome = read(&source, &kit) {
+            if let outcome = read(&source, &kit, splices: sink.transport.isPlain) {
                 return outcome == .wait ? rest(&source, &kit) : outcome
             }
         }
@@ -153,10 +153,13 @@ struct BodyStream: ~Copyable {
     }
 
     /// Brings more bytes in, into the pipe or the buffer. Nil: go on.
-    private mutating func read(_ source: inout Link, _ kit: inout Kit) -> Outcome? {
+    /// `splices`: the other side takes bytes from the kernel.
+    private mutating func read(
+        _ source: inout Link, _ kit: inout Kit, splices: Bool
+    ) -> Outcome? {
         if source.ended { return sourceEnded() }
         guard source.canRead else { return .wait }
-        if maySplice, kit.pipes.lend(&pipe) {
+        if maySplice, splices, source.transport.isPlain, kit.pipes.lend(&pipe) {
             let count = Int(min(left, UInt64(PipePool.capacity)))
             switch IO.splice(from: source.fd, to: pipe.writeEnd, count: count) {
             case .done(let n):
@@ -245,7 +248,9 @@ struct BodyStream: ~Copyable {
         var sent = 0
         if total > 0 {
             let payload = source.input.bytes.extracting(piece.payload.indices)
-            switch IO.send(sink.fd, kit.scratch.bytes, payload, kit.tail.bytes) {
+            let sending = sink.transport.send(
+                kit.scratch.bytes, payload, kit.tail.bytes)
+            switch sending {
             case .done(let n): sent = n
             case .wait, .closed: break
             case .failed(let code):

@@ -12,6 +12,8 @@ struct Client: ~Copyable {
         case greeting
         /// Of a `tcp` listener with routes: waiting for the name that a TLS client asks for.
         case hello
+        /// TLS is being agreed on.
+        case handshake
         /// A request is being served: `exchange` is its.
         case exchange
         /// The last word is said; what the client still sends is thrown away for a moment, since
@@ -32,6 +34,8 @@ struct Client: ~Copyable {
     var address: IPAddress
     var port: UInt16
     var phase = Phase.head
+    /// It comes by TLS, as far as is known here.
+    var isSecure = false
     /// A request of it was begun: the connection is no newcomer.
     var hasServed = false
     /// Bytes of an incomplete head that the parser has seen.

@@ -178,6 +178,8 @@ enum AttemptFailure {
     case connectTimedOut
     /// The connection ended before an answer.
     case lost
+    /// No TLS could be agreed on.
+    case insecure
     /// The whole request was sent, and no answer came in time.
     case late
 }

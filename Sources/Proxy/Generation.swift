@@ -25,6 +25,8 @@ struct PoolSettings: Sendable {
     var reusesAlways: Bool
     /// How nodes are told whom a connection is for.
     var proxyHeader: ProxyHeader.Version?
+    /// Nil: nodes are spoken to in plain.
+    var behind: TLSBehind?
 }
 
 /// Names of a pool for the access log.
@@ -47,6 +49,8 @@ struct PoolPlan: Sendable {
     var settings: PoolSettings
     var names: PoolNames
     var affinity: Affinity
+    /// By node; empty: they are spoken to in plain.
+    var peers: [TLSBehind.Peer] = []
     var traffic = PoolTraffic.none
 }
 
@@ -65,6 +69,14 @@ struct ListenerPlan: Sendable {
     var headerTimeout: UInt64
     var idleTimeout: UInt64
     var connections: ConnectionCount
+    /// Nil: plain.
+    var front: TLSFront?
+    var handshakeTimeout: UInt64 = 0
+    /// How many may be in progress, on each worker.
+    var handshakes = 0
+    /// Where requests go over https that no route takes.
+    var redirectPort: UInt16?
+    var strictTransport: StrictTransportLine?
     /// No longer configured: who is connected is served to the end of its request.
     var isLeaving = false
 }

@@ -1,4 +1,4 @@
-// One side of an exchange: a socket with what is known of its readiness, and the bytes that came in
+// One side of an exchange: a connection with what is known of its readiness, and the bytes that came in
 // but were not dealt with, or are to go out but did not fit. The client's side and the node's are
 // alike here; what they mean is Client.swift and Upstream.swift.
 
@@ -7,7 +7,7 @@ import Net
 
 /// A connected socket of a worker.
 struct Link: ~Copyable {
-    let fd: Int32
+    var transport: Transport
     /// A read may bring something. Edge-triggered: true until a read says `wait`.
     var canRead = false
     /// A write may move something. True until a write says `wait`.
@@ -23,10 +23,16 @@ struct Link: ~Copyable {
     /// What is to go out before anything else.
     var output = Buffer()
 
-    init(fd: Int32) { self.fd = fd }
+    init(fd: Int32) { transport = Transport(fd: fd) }
+
+    /// Of the socket, for what concerns that alone.
+    var fd: Int32 { transport.fd }
+
+    /// All that was sent has gone, or been given up.
+    var isFlushed: Bool { output.isEmpty && !transport.hasUnsent }
 
     /// Nothing has come in that is not dealt with, read or not, and nothing waits to be sent.
-    var isQuiet: Bool { input.isEmpty && output.isEmpty && !canRead }
+    var isQuiet: Bool { input.isEmpty && isFlushed && !canRead }
 
     /// Takes in what the poller says.
     mutating func note(_ event: Event) {
@@ -57,11 +63,11 @@ struct Link: ~Copyable {
         if input.room < upTo - input.count { input.compact() }
         let wanted = min(upTo - input.count, input.room)
         guard wanted > 0 else { return .more }
-        switch input.fill(from: fd, limit: wanted) {
+        switch transport.receive(into: &input, limit: wanted) {
         case .done(let n):
             // Less than asked for: the socket is empty, and the next byte will be a new edge. Not so
             // if its end was announced along with these bytes: that edge is spent.
-            if n < wanted && !peerEnding { canRead = false }
+            if !peerEnding && transport.isDrained(n, of: wanted) { canRead = false }
             return .more
         case .wait:
             canRead = false
@@ -86,13 +92,22 @@ struct Link: ~Copyable {
     mutating func flush(_ kit: inout Kit) -> Flushed {
         while !output.isEmpty {
             guard canWrite else { return .wait }
-            switch IO.send(fd, output.bytes) {
+            switch transport.send(output.bytes) {
             case .done(let n): output.consume(n)
             case .wait, .closed: canWrite = false
             case .failed(let code): return .failed(code)
             }
         }
         kit.buffers.reclaim(&output)
+        if !transport.isPlain {
+            switch transport.flush() {
+            case .done: break
+            case .wait, .closed:
+                canWrite = false
+                return .wait
+            case .failed(let code): return .failed(code)
+            }
+        }
         return .done
     }
 
@@ -104,7 +119,7 @@ struct Link: ~Copyable {
             return flushed
         }
         if flushed == .done && canWrite && !kit.scratch.isEmpty {
-            switch IO.send(fd, kit.scratch.bytes) {
+            switch transport.send(kit.scratch.bytes) {
             case .done(let n):
                 kit.scratch.consume(n)
                 if !kit.scratch.isEmpty { canWrite = false }
@@ -133,11 +148,14 @@ struct Link: ~Copyable {
         if output.isEmpty { kit.buffers.reclaim(&output) }
     }
 
+    /// Says that no more will be sent. Call when everything before it is sent.
+    func endSending() { transport.endSending() }
+
     /// Closes the socket and gives everything back. Call once.
     mutating func close(_ kit: inout Kit) {
         kit.buffers.reclaim(&input)
         kit.buffers.reclaim(&output)
-        IO.close(fd)
+        transport.close()
     }
 }
 
@@ -149,6 +167,8 @@ struct Kit: ~Copyable {
     var scratch = Buffer()
     /// Bytes that go out behind a payload: the end of a chunk, trailers.
     var tail = Buffer()
+    /// Where connections with TLS lay what is to go out.
+    let desk = TLSDesk()
 
     /// Nil if the system has no memory for the two buffers it always needs.
     init?() {

@@ -53,13 +53,13 @@ final class Loader: @unchecked Sendable {
     /// The first generation, for workers that do not run yet.
     static func begin(
         _ shared: WorkerShared, configuration: Configuration, catalogue: Catalogue,
-        fences: FenceList, sockets: [ListenerSockets], accessLog: Int32,
+        fences: FenceList, sockets: [ListenerSockets], accessLog: Int32, keyring: Keyring,
         onRecord: @escaping @Sendable (PluginRecord) -> Void
     ) throws(Refusal) -> (Loader, Generation) {
         let checkClock = WorkerClock(monotonicNow())
         let next = try Assembly().next(
-            configuration, catalogue, sockets: sockets, accessLog: accessLog, shared,
-            checkClock: checkClock)
+            configuration, catalogue, sockets: sockets, accessLog: accessLog, keyring: keyring,
+            shared, checkClock: checkClock)
         shared.board.commit(next.rows)
         next.assembly.show(in: shared)
         let loader = try Loader(
@@ -233,9 +233,9 @@ final class Loader: @unchecked Sendable {
 
     func reload(
         _ configuration: Configuration, _ catalogue: Catalogue, sockets: [ListenerSockets],
-        accessLog: Int32
+        accessLog: Int32, keyring: Keyring
     ) throws(Refusal) -> String {
-        let changes = try swap(configuration, catalogue, sockets, accessLog)
+        let changes = try swap(configuration, catalogue, sockets, accessLog, keyring)
         shared.gauges.setBudget(configuration.pluginsBudget)
         remember(catalogue)
         return changes.description
@@ -243,14 +243,14 @@ final class Loader: @unchecked Sendable {
 
     private func swap(
         _ configuration: Configuration, _ catalogue: Catalogue, _ sockets: [ListenerSockets],
-        _ accessLog: Int32
+        _ accessLog: Int32, _ keyring: Keyring
     ) throws(Refusal) -> Assembly.Changes {
         let next: Assembly.Next
         standing.withLock { $0.note(catalogue.libraries, for: assembly.number + 1) }
         do throws(Refusal) {
             next = try assembly.next(
-                configuration, catalogue, sockets: sockets, accessLog: accessLog, shared,
-                checkClock: checkClock)
+                configuration, catalogue, sockets: sockets, accessLog: accessLog, keyring: keyring,
+                shared, checkClock: checkClock)
             try rename(Self.addresses(configuration, next.rows))
         } catch {
             shared.board.sweep()
@@ -334,7 +334,7 @@ final class Loader: @unchecked Sendable {
             do throws(Refusal) {
                 let standIn = try self.library(earlier)
                 let next = try catalogue.replacing(library, with: standIn, fence: fence)
-                _ = try swap(configuration, next, sockets, assembly.accessLog)
+                _ = try swap(configuration, next, sockets, assembly.accessLog, assembly.keyring)
                 Log.error("\(standIn.build.label) serves in its place")
                 standby.removeAll { $0.copy == standIn.copy }
                 remember(next)
@@ -345,7 +345,7 @@ final class Loader: @unchecked Sendable {
         }
         do throws(Refusal) {
             let next = try catalogue.replacing(library, with: nil, fence: fence)
-            _ = try swap(configuration, next, sockets, assembly.accessLog)
+            _ = try swap(configuration, next, sockets, assembly.accessLog, assembly.keyring)
             if !isCandidate {
                 Log.error(
                     "no earlier build of \(library.origin.file) is there: its pools do without it")

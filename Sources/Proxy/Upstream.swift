@@ -9,12 +9,14 @@ struct Upstream: ~Copyable {
     let pool: UInt16
     /// Of its node on the board; `UInt32.max`: the node is no longer configured.
     var row: UInt32
-    /// False while the connect is under way.
+    /// False while the connect, or a handshake, is under way.
     var isConnected: Bool
     /// The client whose exchange uses it; `UInt32.max`: idle.
     var client: UInt32
     /// The node was told whom it is for: it is nobody else's.
     var isBound = false
+    /// What it gave to take up its session was kept.
+    var hasLeftFormer = false
     /// It has carried a request before: the node may be closing it at this moment.
     var wasIdle = false
     /// Since when it is idle, monotonic nanoseconds.

@@ -65,13 +65,16 @@ extension Worker {
         }
         let isStream = listeners[listener].plan.isStream
         switch entry.verdict {
-        case .refused where isStream:
+        // Who would have to be told by TLS is not worth a handshake now.
+        case .refused where isStream || listeners[listener].plan.front != nil:
             close(client: handle.index)
         case .welcome where isTrusted && listeners[listener].plan.readsProxyHeader:
             clients.at(handle.index).it.phase = .greeting
             arm(handle.index, after: listeners[listener].plan.headerTimeout)
         case .welcome where isStream:
             welcomeStream(handle.index)
+        case .welcome where listeners[listener].plan.front != nil:
+            beginHandshake(handle.index)
         case .refused(.full):
             reject(
                 handle.index, 503, "the listener has as many connections as it may have",

@@ -18,7 +18,12 @@ extension Worker {
             switch Socket.connect(address) {
             case .connected(let fd):
                 guard adopt(fd, index, isConnected: true) else { return }
-                sendHead(index, headIsParsed: false)
+                if pool.behind == nil {
+                    sendHead(index, headIsParsed: false)
+                } else {
+                    arm(exchange.it.client, after: pool.connectTimeout)
+                    beginHandshake(with: exchange.it.upstream)
+                }
                 return
             case .started(let fd):
                 guard adopt(fd, index, isConnected: false) else { return }
@@ -91,35 +96,48 @@ extension Worker {
         let upstream = upstreams.at(upstreamIndex)
         let index = clients.at(upstream.it.client).it.exchange
         let exchange = exchanges.at(index)
+        guard upstream.it.link.transport.isPlain else {
+            shakeHands(with: upstreamIndex)
+            return
+        }
         guard Socket.error(upstream.it.link.fd) == 0 else {
             connectFailed(index)
             return
         }
         guard upstream.it.link.canWrite else { return }
+        if settings[Int(upstream.it.pool)].behind != nil {
+            beginHandshake(with: upstreamIndex)
+            return
+        }
         upstream.it.isConnected = true
         exchange.it.connectNs = now &- exchange.it.pickedAt
         sendHead(index, headIsParsed: false)
     }
 
     /// This address did not answer: the next one of the name, or another node.
-    mutating func connectFailed(_ index: UInt32, timedOut: Bool = false) {
+    mutating func connectFailed(
+        _ index: UInt32, timedOut: Bool = false, insecure: Bool = false
+    ) {
         let exchange = exchanges.at(index)
         drop(upstreamOf: index)
         exchange.it.addressIndex += 1
         if addresses.address(Int(exchange.it.row), exchange.it.addressIndex) != nil {
             connect(index)
         } else {
-            nodeUnreachable(index, timedOut: timedOut)
+            nodeUnreachable(index, timedOut: timedOut, insecure: insecure)
         }
     }
 
     /// No address of the node took the connection. Not a byte of the request has left, so another
     /// node is tried whatever the request is.
-    private mutating func nodeUnreachable(_ index: UInt32, timedOut: Bool) {
+    private mutating func nodeUnreachable(
+        _ index: UInt32, timedOut: Bool, insecure: Bool = false
+    ) {
         let exchange = exchanges.at(index)
         settle(index, timedOut ? .timedOut : .connectFailed)
         exchange.it.nodeFailed()
-        exchange.it.lastFailure = timedOut ? .connectTimedOut : .unreachable
+        exchange.it.lastFailure =
+            insecure ? .insecure : timedOut ? .connectTimedOut : .unreachable
         tryAnother(index, if: mayRetry(exchange, wasSent: false))
     }
 
@@ -139,6 +157,7 @@ extension Worker {
             close(upstream: upstreamIndex)
             return
         }
+        keepFormer(upstream)
         upstream.it.client = .max
         upstream.it.wasIdle = true
         upstream.it.idleSince = now
@@ -181,6 +200,7 @@ extension Worker {
     }
 
     mutating func close(upstream index: UInt32) {
+        keepFormer(upstreams.at(index))
         var upstream = upstreams.remove(index)
         upstream.link.close(&kit)
         descriptorCameFree()

@@ -73,7 +73,7 @@ extension Worker {
         let upstream = upstreams.at(exchange.it.upstream)
         if exchange.it.uploadAbandoned { return discardUpload(index) }
         if exchange.it.up.isDone {
-            if upstream.it.link.output.isEmpty { return true }
+            if upstream.it.link.isFlushed { return true }
             if case .failed = upstream.it.link.flush(&kit) {
                 return uploadRefused(index)
             }
@@ -239,7 +239,8 @@ extension Worker {
             let facts = ResponseFacts(
                 clientMinorVersion: exchange.it.minorVersion,
                 closeConnection: closes && !responseHead.upgradeAccepted, framing: framing,
-                passUpgrade: responseHead.upgradeAccepted)
+                passUpgrade: responseHead.upgradeAccepted,
+                strictTransport: listeners[Int(client.it.listener)].plan.strictTransport)
             let bytes = upstream.it.link.input.bytes
             if isInterim { setCookie.clear() } else { prepareCookie(exchange) }
             dateLine.set(second: UInt64(wallSeconds()))
@@ -352,10 +353,11 @@ extension Worker {
             enqueue(client: exchange.it.client)
             return true
         case .finished:
-            let sink =
-                fromClient
-                ? upstreams[exchange.it.upstream].link.fd : clients[exchange.it.client].link.fd
-            Socket.endSending(sink)
+            if fromClient {
+                upstreams.at(exchange.it.upstream).it.link.endSending()
+            } else {
+                clients.at(exchange.it.client).it.link.endSending()
+            }
             return true
         case .cutShort, .sourceFailed, .sinkFailed, .malformed:
             settle(index, .ok)

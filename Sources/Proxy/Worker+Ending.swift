@@ -25,7 +25,7 @@ extension Worker {
         // Reusable only if both sides have said all they had to, and nothing else.
         let isClean =
             exchange.it.upstreamStays && !upstream.it.isBound && exchange.it.up.isDone
-            && upstream.it.link.output.isEmpty && upstream.it.link.isSilent(&kit)
+            && upstream.it.link.isFlushed && upstream.it.link.isSilent(&kit)
         exchange.it.upstream = .max
         if isClean {
             keep(idle: upstreamIndex, of: exchange.it.node)
@@ -136,6 +136,7 @@ extension Worker {
         case .connectTimedOut: fail(index, 504, "the node did not take the connection in time")
         case .lost: fail(index, 502, "the node closed the connection before it answered")
         case .late: fail(index, 504, "the node did not answer in time")
+        case .insecure: fail(index, 502, "no TLS could be agreed on with the node")
         }
     }
 
@@ -157,7 +158,7 @@ extension Worker {
         drop(upstreamOf: index)
         exchange.it.wasCut = true
         release(index)
-        Socket.resetOnClose(clients[client].link.fd)
+        clients[client].link.transport.resetOnClose()
         close(client: client)
     }
 
@@ -190,7 +191,6 @@ extension Worker {
     mutating func reject(
         _ index: UInt32, _ status: UInt16, _ sentence: StaticString, stays: Bool, asHead: Bool
     ) {
-        let client = clients.at(index)
         kit.scratch.clear()
         dateLine.set(second: UInt64(wallSeconds()))
         _ = kit.scratch.write {
@@ -198,6 +198,12 @@ extension Worker {
                 status: status, sentence: sentence, close: !stays, headOnly: asHead,
                 date: dateLine.span, to: &$0)
         }
+        goOn(index, stays: stays)
+    }
+
+    /// An answer of our own lies in the scratch: it goes out, and the client may go on or not.
+    mutating func goOn(_ index: UInt32, stays: Bool) {
+        let client = clients.at(index)
         if case .failed = client.it.link.sendScratch(&kit) {
             close(client: index)
         } else if stays {
@@ -237,8 +243,8 @@ extension Worker {
     mutating func endTunnel(_ index: UInt32, isBroken: Bool = false) {
         let client = exchanges[index].client
         if isBroken {
-            Socket.resetOnClose(clients[client].link.fd)
-            Socket.resetOnClose(upstreams[exchanges[index].upstream].link.fd)
+            clients[client].link.transport.resetOnClose()
+            upstreams[exchanges[index].upstream].link.transport.resetOnClose()
         }
         drop(upstreamOf: index)
         release(index)
@@ -268,7 +274,7 @@ extension Worker {
         if client.it.link.output.count < unsent { client.it.lingerUntil = now &+ Self.lingerLimit }
         if flushed == .done && !client.it.saidGoodbye {
             client.it.saidGoodbye = true
-            Socket.endSending(client.it.link.fd)
+            client.it.link.endSending()
         }
         guard now < client.it.lingerUntil else {
             close(client: index)
@@ -307,6 +313,9 @@ extension Worker {
             } else {
                 close(client: index)
             }
+        case .handshake:
+            handshakes.noteFailure("it took too long")
+            close(client: index)
         case .greeting, .hello, .lingering:
             close(client: index)
         case .exchange:
@@ -351,6 +360,7 @@ extension Worker {
     mutating func close(client index: UInt32) {
         wheel.cancel(index)
         var client = clients.remove(index)
+        if client.phase == .handshake { handshakes.leave(Int(client.listener)) }
         listeners[Int(client.listener)].plan.connections.leave(
             client.peer, client.entry)
         client.link.close(&kit)

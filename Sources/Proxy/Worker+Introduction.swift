@@ -46,6 +46,8 @@ extension Worker {
         let listening = listeners[Int(client.it.listener)]
         if listening.plan.isStream {
             welcomeStream(index)
+        } else if listening.plan.front != nil {
+            beginHandshake(index)
         } else {
             client.it.phase = .head
             arm(index, after: listening.plan.headerTimeout)
@@ -66,7 +68,9 @@ extension Worker {
     mutating func introduce(
         _ client: Ref<Client>, to upstream: Ref<Upstream>, of exchange: Ref<Exchange>
     ) {
-        guard let version = settings[Int(exchange.it.pool)].proxyHeader else { return }
+        guard let version = settings[Int(exchange.it.pool)].proxyHeader, !upstream.it.isBound else {
+            return
+        }
         upstream.it.isBound = true
         var ends: ProxyHeader.Ends?
         if let here = Socket.localAddress(client.it.link.fd), let target = here.ip {

@@ -18,6 +18,37 @@ extension Worker {
         reject(index, status, sentence, stays: stays, asHead: head.it.method == .head)
     }
 
+    /// A request that is to come by https: told so, with the place that it asked for (RFC 9110 sections
+    /// 15.4.2 and 15.4.9).
+    mutating func redirect(_ index: UInt32, _ headLength: Int, _ port: UInt16) {
+        let client = clients.at(index)
+        let head = requestHead(of: client)
+        guard !head.it.authority.isEmpty else {
+            refuse(
+                index, headLength, 400,
+                "the request names no host that it could be sent to by https")
+            return
+        }
+        let stays = head.it.keepAlive && !head.it.framing.hasBody && !isLeaving(client)
+        let status: UInt16 = head.it.method == .get || head.it.method == .head ? 301 : 308
+        let bytes = client.it.link.input.bytes
+        dateLine.set(second: UInt64(wallSeconds()))
+        kit.scratch.clear()
+        let fits = kit.scratch.write {
+            CannedResponse.writeRedirect(
+                status: status, host: bytes.extracting(head.it.authority.indices), port: port,
+                target: bytes.extracting(head.it.origin.indices), close: !stays,
+                date: dateLine.span, to: &$0)
+        }
+        guard fits else {
+            refuse(index, headLength, 414, "the request's target is too long to be sent elsewhere")
+            return
+        }
+        noteRefusal(client, head.it.methodRange, head.it.target, status, "sent to https")
+        client.it.link.input.consume(headLength)
+        goOn(index, stays: stays)
+    }
+
     /// A request whose head cannot be read, or did not come whole.
     mutating func refuseUnread(_ index: UInt32, _ status: UInt16, _ sentence: StaticString) {
         let client = clients.at(index)

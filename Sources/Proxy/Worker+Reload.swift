@@ -55,12 +55,16 @@ extension Worker {
             if hasMoved { follow(UInt16(prepared.place)) }
         }
         for plan in generation.pools {
+            if settings[plan.rows.pool].behind !== plan.settings.behind {
+                for row in plan.rows.rows { closeIdle(row) }
+            }
             settings[plan.rows.pool] = plan.settings
             names[plan.rows.pool] = plan.names
             traffics[plan.rows.pool] = plan.traffic
             affinities[UInt32(plan.rows.pool)] = plan.affinity
             for (node, row) in plan.rows.rows.enumerated() {
                 nodeNames[row] = plan.rows.spec.nodes[node].name
+                secure(row, plan.peers.isEmpty ? nil : plan.peers[node])
             }
         }
         addresses.refresh(shared.addresses)
@@ -84,6 +88,8 @@ extension Worker {
         while idle.count < least {
             idle.append(IdleList())
             drains.append(0)
+            peers.append(nil)
+            formers.append(nil)
             nodeNames.append("")
         }
     }
@@ -101,13 +107,11 @@ extension Worker {
         guard !rows.isEmpty else { return }
         let gone = Set(rows.map { UInt32($0) })
         for row in rows where row < idle.count {
-            while idle[row].oldest != .max {
-                let oldest = idle[row].oldest
-                idle[row].remove(oldest, in: upstreams)
-                close(upstream: oldest)
-            }
+            closeIdle(row)
             idle[row] = IdleList()
             drains[row] = 0
+            peers[row] = nil
+            formers[row] = nil
         }
         for i in 0..<UInt32(upstreams.capacity) where upstreams.isLive(index: i) {
             if gone.contains(upstreams[i].row) { upstreams[i].row = .max }
@@ -120,6 +124,21 @@ extension Worker {
             exchange.it.isCounted = false
             exchange.it.holdsPlace = false
         }
+    }
+
+    private mutating func closeIdle(_ row: Int) {
+        while idle[row].oldest != .max {
+            let oldest = idle[row].oldest
+            idle[row].remove(oldest, in: upstreams)
+            close(upstream: oldest)
+        }
+    }
+
+    /// How a node is known by TLS from here on: connections under another name are not its.
+    private mutating func secure(_ row: Int, _ peer: TLSBehind.Peer?) {
+        guard peers[row] != peer else { return }
+        peers[row] = peer
+        closeIdle(row)
     }
 
     /// A pool that is no longer configured leaves an empty one behind.

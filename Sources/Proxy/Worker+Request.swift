@@ -75,6 +75,10 @@ extension Worker {
         let pool = listeners[Int(client.it.listener)].plan.routes.pool(
             host: bytes.extracting(head.it.authority.indices),
             path: bytes.extracting(head.it.path.indices), &kit.scratch, &kit.tail)
+        if pool == nil, let port = listeners[Int(client.it.listener)].plan.redirectPort {
+            redirect(index, headLength, port)
+            return
+        }
         guard let pool else {
             refuse(index, headLength, 404, "no route leads from this host and path to a pool")
             return
@@ -220,7 +224,8 @@ extension Worker {
         // Every attempt has the whole of its time.
         exchange.it.isArmed = false
         var facts = ForwardingFacts(
-            client: client.it.address, secure: false, trusted: client.it.isTrusted,
+            client: client.it.address, secure: client.it.isSecure,
+            trusted: client.it.isTrusted,
             passUpgrade: exchange.it.wantsWebSocket)
         if head.it.authority.isEmpty {
             // An HTTP/1.0 client named no host: the node is told its own address.
@@ -233,8 +238,10 @@ extension Worker {
         let hidden = affinity.it.cookie.span.extracting(
             first: exchange.it.session.hasCookie ? affinity.it.cookie.count : 0)
         introduce(client, to: upstream, of: exchange)
+        let subject = client.it.link.transport.tls?.subject ?? []
         let fits = kit.scratch.write {
-            head.it.writeForwarded(bytes, facts: facts, without: hidden, to: &$0)
+            head.it.writeForwarded(
+                bytes, facts: facts, without: hidden, subject: subject.span, to: &$0)
         }
         guard fits else {
             kit.scratch.clear()

@@ -80,8 +80,10 @@ extension Worker {
             // A proxy in front that is believed may have had the TLS.
             note.isSecure =
                 affinity.it.isAlwaysSecure
-                || affinity.it.isSecureByClient && client.it.isTrusted
-                    && head.it.saysHTTPS(client.it.link.input.bytes)
+                || affinity.it.isSecureByClient
+                    && (client.it.isSecure
+                        || client.it.isTrusted
+                            && head.it.saysHTTPS(client.it.link.input.bytes))
         }
         exchange.it.session = note
     }

@@ -50,6 +50,9 @@ struct Worker: ~Copyable {
     /// Since when each drains, as far as its pool cares; 0: it does not.
     var drains: [UInt64] = []
     var nodeNames: [String] = []
+    /// How each is known by TLS, and what it gave to take up a session; nil: plain, or nothing.
+    var peers: [TLSBehind.Peer?] = []
+    var formers: [Former?] = []
     var listeners: [Listening] = []
     var addresses: AddressCopy
     /// One for each listener.
@@ -68,6 +71,10 @@ struct Worker: ~Copyable {
     var acceptRestsUntil: UInt64 = 0
     /// When it was last said that a proxy in front did not say whom a connection is for.
     var greetingToldAt: UInt64 = 0
+    /// The same of nodes with which there is no TLS.
+    var insecurityToldAt: UInt64 = 0
+    /// Handshakes of clients that are in progress, and those of either side that came to nothing.
+    var handshakes = HandshakeCount()
     /// Who is let go, a few at a time.
     var farewell = Farewell()
 
@@ -137,6 +144,7 @@ struct Worker: ~Copyable {
         for i in 0..<count { handle(poller[i]) }
         runQueue()
         expire()
+        if handshakes.due > 0 { tellOfHandshakes() }
         log.flush(now: now)
     }
 
@@ -164,7 +172,7 @@ struct Worker: ~Copyable {
         if upstreams.count > 0 { wait = wait < 0 ? 1000 : min(wait, 1000) }
         if log.isBehind { wait = wait < 0 ? 100 : min(wait, 100) }
         wait = sooner(wait, acceptRestsUntil)
-        return sooner(wait, farewell.next)
+        return sooner(sooner(wait, farewell.next), handshakes.due)
     }
 
     /// The shorter of a wait in milliseconds (negative: for ever) and the time until `due` (0: none).
@@ -233,6 +241,7 @@ struct Worker: ~Copyable {
         case .head: readHead(index)
         case .greeting: readGreeting(index)
         case .hello: readHello(index)
+        case .handshake: shakeHands(index)
         case .exchange:
             // What came through a tunnel before its client ended is still there to be passed on.
             if broken && exchanges[client.it.exchange].phase != .tunnel {

@@ -44,11 +44,14 @@ final class WorkerShared: @unchecked Sendable {
     let inbox: LoaderInbox
     /// Signs the sessions of pools without a secret of their own.
     let sessionSecret: [UInt8]
+    /// Seal the sessions of TLS.
+    let tickets: TLSTickets
 
     init(
         board: Board, addresses: AddressBook, metrics: Metrics, entropy: UInt64,
         clocks: [WorkerClock], wakeups: [Wakeup], inbox: LoaderInbox, gauges: CallGauges,
-        sessionSecret: [UInt8] = [], room: SocketRoom = .ofThisProcess()
+        sessionSecret: [UInt8] = [], ticketRoot: TicketRoot = .none,
+        room: SocketRoom = .ofThisProcess()
     ) {
         self.room = room
         self.gauges = gauges
@@ -60,6 +63,7 @@ final class WorkerShared: @unchecked Sendable {
         self.wakeups = wakeups
         self.inbox = inbox
         self.sessionSecret = sessionSecret
+        tickets = TLSTickets(ticketRoot)
         mailboxes = wakeups.map { _ in Mailbox() }
     }
 

@@ -61,7 +61,7 @@ import Testing
                 ])
     }
 
-    @Test(arguments: ["tls: {}", "session: {}", "profile: 'x'"])
+    @Test(arguments: ["session: {}", "profile: 'x'"])
     func `what comes later says so`(key: String) {
         let name = key.prefix { $0 != ":" }
         #expect(

@@ -116,7 +116,7 @@ import Testing
         ),
         (
             "retires: 1",
-            #"t:2:5: unknown key "retires" in the pool "p"; did you mean "retries"? known: strategy, health, timeouts, nodes, retries, retry_budget, reuse, proxy_protocol, drain_timeout, session, hash, shadow, ejection, slow_start, max_in_flight, queue"#
+            #"t:2:5: unknown key "retires" in the pool "p"; did you mean "retries"? known: strategy, health, timeouts, nodes, retries, retry_budget, reuse, proxy_protocol, drain_timeout, session, hash, shadow, ejection, slow_start, max_in_flight, queue, tls"#
         ),
         (
             "reuse: 'allways'",

@@ -11,6 +11,8 @@ struct Probe {
         /// The name has neither an address nor a failure yet.
         case resolving
         case connecting
+        /// Connected: TLS is being agreed on.
+        case securing
         /// Connected: the request goes out, the reply comes in.
         case open
     }
@@ -28,6 +30,10 @@ struct Probe {
     var fd: Int32 = -1
     var serial: UInt32 = 0
     var connectNs: UInt64 = 0
+    /// Nil: plain, or not connected yet.
+    var tls: TLSSession?
+    /// Goes first, and in plain.
+    let greeting: [UInt8]
     let request: [UInt8]
     var sent = 0
     let reader: ReplyReader
@@ -37,10 +43,10 @@ struct Probe {
         began = now
         deadline = now &+ UInt64(plan.timeoutMs) * 1_000_000
         patience = deadline
-        request =
-            [UInt8](capacity: ProxyHeader.room) { output in
-                if let greeting { _ = ProxyHeader.write(nil, greeting, to: &output) }
-            } + plan.request
+        self.greeting = [UInt8](capacity: ProxyHeader.room) { output in
+            if let greeting { _ = ProxyHeader.write(nil, greeting, to: &output) }
+        }
+        request = plan.request
         reader = ReplyReader(
             plan.kind, method: plan.method, limit: Int(plan.readLimit), until: plan.readUntil)
     }
@@ -111,9 +117,42 @@ extension ProbeLoop {
 
     private func opened(_ index: Int) {
         guard let probe = self[index].probe else { return }
-        self[index].probe?.stage = .open
+        // A new connection takes as little as this.
+        if !probe.greeting.isEmpty, case .failed(let code) = IO.send(probe.fd, probe.greeting.span)
+        {
+            finish(index, .broken, errorText(code))
+            return
+        }
         self[index].probe?.connectNs = now &- probe.began
         self[index].probe?.patience = probe.deadline
+        do throws(TLSRefusal) {
+            self[index].probe?.tls = try session(index)
+        } catch {
+            finish(index, .connectFailed, error.sentence)
+            return
+        }
+        guard self[index].probe?.tls != nil else {
+            begin(index)
+            return
+        }
+        self[index].probe?.stage = .securing
+        arm(index)
+        secure(index)
+    }
+
+    /// Goes on with the handshake.
+    private func secure(_ index: Int) {
+        guard let tls = self[index].probe?.tls else { return }
+        switch tls.handshake() {
+        case .wait: return
+        case .done: begin(index)
+        case .failed: finish(index, .connectFailed, "no TLS could be agreed on: \(tls.reason)")
+        }
+    }
+
+    /// The connection is ready for the request.
+    private func begin(_ index: Int) {
+        self[index].probe?.stage = .open
         arm(index)
         exchange(index)
     }
@@ -121,7 +160,12 @@ extension ProbeLoop {
     /// Something happened on the probe's connection.
     func go(on index: Int, _ event: Event) {
         guard let probe = self[index].probe else { return }
-        guard probe.stage == .connecting else {
+        switch probe.stage {
+        case .resolving, .connecting: break
+        case .securing:
+            secure(index)
+            return
+        case .open:
             exchange(index)
             return
         }
@@ -137,11 +181,12 @@ extension ProbeLoop {
     /// Sends what can be sent and reads what is there.
     private func exchange(_ index: Int) {
         guard let probe = self[index].probe else { return }
+        _ = probe.tls?.flush()
         var sent = probe.sent
         var sendFailure: String?
         while sent < probe.request.count {
             let rest = probe.request.span.extracting(sent..<probe.request.count)
-            let result = IO.send(probe.fd, rest)
+            let result = probe.tls?.send(rest, Span(), Span()) ?? IO.send(probe.fd, rest)
             if case .done(let count) = result {
                 sent += count
                 continue
@@ -165,9 +210,12 @@ extension ProbeLoop {
     private func read(_ index: Int, _ probe: Probe, _ sendFailure: String?) {
         while true {
             let progress: ReplyReader.Progress
-            switch unsafe landing.withUnsafeMutableBytes({ unsafe IO.read(probe.fd, into: $0) }) {
-            case .done(let count):
-                progress = probe.reader.take(landing.span.extracting(0..<count))
+            landing.clear()
+            let result =
+                probe.tls?.receive(into: &landing, limit: Buffer.capacity)
+                ?? landing.fill(from: probe.fd)
+            switch result {
+            case .done: progress = probe.reader.take(landing.bytes)
             case .closed:
                 progress = probe.reader.end()
             case .wait:
@@ -199,6 +247,8 @@ extension ProbeLoop {
         case .connecting:
             drop(index)
             connect(index, failure: "no connection within \(probe.span)", timedOut: true)
+        case .securing:
+            finish(index, .timedOut, "no TLS was agreed on within \(probe.span)")
         case .open where probe.reader.endsWithPause:
             finish(index, .ok)
         case .open:
@@ -210,6 +260,8 @@ extension ProbeLoop {
     /// Closes the connection of the probe, which goes on.
     private func drop(_ index: Int) {
         guard let fd = self[index].probe?.fd, fd >= 0 else { return }
+        self[index].probe?.tls?.close()
+        self[index].probe?.tls = nil
         IO.close(fd)
         self[index].probe?.fd = -1
     }

@@ -54,7 +54,12 @@ final class ProbeLoop: @unchecked Sendable {
     /// Names each connection, so that a late event of a closed one is known for what it is.
     var serial: UInt32 = 0
     /// What is read lands here first.
-    var landing = [UInt8](repeating: 0, count: 65_536)
+    var landing = Buffer()
+    private var buffers = BufferPool()
+    /// Where probes with TLS lay what is to go out.
+    private let desk = TLSDesk()
+    /// For checks that want TLS where the pool has none; made when it is first wanted.
+    private var standard: Result<TLSBehind, TLSRefusal>?
     private var wheel: TimerWheel
     private var random: SplitMix64
     private var awaited = 0
@@ -80,6 +85,7 @@ final class ProbeLoop: @unchecked Sendable {
         guard poller.addLevel(signals.wakeup.fd, token: Self.wakeupToken) else {
             throw SystemError.last("epoll_ctl")
         }
+        guard buffers.lend(&landing) else { throw SystemError(call: "mmap", code: 12) }
         seat(pools)
     }
 
@@ -242,11 +248,37 @@ final class ProbeLoop: @unchecked Sendable {
             return
         }
         self[index].probe = Probe(plan, greeting: pool.proxyHeader, now: now)
-        if plan.security == .tls {
-            finish(index, .connectFailed, "probes over TLS are not supported by this version")
-        } else {
-            resolve(index)
+        resolve(index)
+    }
+
+    /// TLS for the connection of the probe that is out. Nil: it is plain.
+    func session(_ index: Int) throws(TLSRefusal) -> TLSSession? {
+        let (at, pool) = (self[index], pools[self[index].pool])
+        guard let probe = at.probe else { return nil }
+        let behind: TLSBehind
+        switch (probe.plan.security, pool.behind) {
+        case (.clear, _), (.asPool, nil): return nil
+        case (_, let own?): behind = own
+        case (.tls, nil):
+            let made =
+                standard
+                ?? Result { () throws(TLSRefusal) in
+                    try TLSBehind(trust: .system, certificate: nil, key: nil)
+                }
+            standard = made
+            behind = try made.get()
         }
+        let peer: TLSBehind.Peer
+        if at.node < pool.peers.count {
+            peer = pool.peers[at.node]
+        } else {
+            // By the host that the check asks for, which is the node's own unless it says otherwise.
+            peer = TLSBehind.Peer(authority: probe.plan.authority)
+        }
+        guard let session = behind.session(fd: probe.fd, peer: peer, former: nil, desk: desk) else {
+            throw TLSRefusal("there is no memory for TLS")
+        }
+        return session
     }
 
     /// The probe that is out has ended: the check judges.

@@ -20,6 +20,10 @@ package struct ProbedPool: Sendable {
     package var leaders: [Int?] = []
     /// How nodes are told that a probe is for nobody.
     package var proxyHeader: ProxyHeader.Version?
+    /// Nil: plain, unless a check says otherwise.
+    var behind: TLSBehind?
+    /// By node, with `behind`.
+    var peers: [TLSBehind.Peer] = []
     /// What one probe may take in all, milliseconds; a check may ask for another time.
     package var timeoutMs: UInt32
 

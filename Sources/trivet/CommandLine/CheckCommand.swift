@@ -2,13 +2,24 @@
 
 import Config
 import Net
+import Proxy
 
 enum CheckCommand {
     static func run(_ words: Words) throws(Failure) -> Int32 {
         let path = words.operands[0]
         let review = try ConfigurationFile.review(path)
-        guard review.complaints.isEmpty, let configuration = review.draft else {
-            throw .input(review.complaints)
+        var complaints = review.complaints
+        if let draft = review.draft {
+            do throws(Failure) {
+                let (wrong, notices) = try Keyring.read(for: draft).review(draft)
+                complaints += wrong
+                for line in notices { complain("warning: \(line)") }
+            } catch {
+                complaints += error.sentences
+            }
+        }
+        guard complaints.isEmpty, let configuration = review.draft else {
+            throw .input(complaints)
         }
         // What `trivet run` would have, started from here.
         Descriptors.raise(for: configuration.descriptorsWanted)

@@ -5,6 +5,7 @@ import Balance
 import Base
 import Config
 import Loading
+import Proxy
 
 enum ConfigurationFile {
     /// Reads a file that must be good as far as can be told without loading a plugin. What is wrong
@@ -24,6 +25,31 @@ enum ConfigurationFile {
     static func review(_ path: String) throws(Failure) -> PluginReview {
         let bytes = try readFile(path, what: "the configuration")
         return try PluginReview(ConfigurationParser.read(bytes, file: path))
+    }
+}
+
+extension Keyring {
+    // Of certificates, keys and lists of authorities: the system's own list has a quarter of it.
+    private static let limit = 1 << 20
+
+    /// Reads the files that TLS needs. All that cannot be read comes at once, with where it is named.
+    static func read(for configuration: Configuration) throws(Failure) -> Keyring {
+        var keyring = Keyring()
+        var complaints: [String] = []
+        for file in configuration.tlsFiles {
+            do throws(Failure) {
+                keyring.add(
+                    file.value,
+                    try readFile(configuration.resolve(file.value), what: "the file", limit: limit))
+            } catch {
+                let sentence = error.sentences.joined(separator: "; ")
+                let wrong = Diagnostic(
+                    file: configuration.file, place: file.place, sentence: sentence)
+                complaints.append(wrong.description)
+            }
+        }
+        guard complaints.isEmpty else { throw .input(complaints) }
+        return keyring
     }
 }
 

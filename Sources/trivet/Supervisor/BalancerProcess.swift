@@ -115,7 +115,8 @@ private final class Service: @unchecked Sendable {
                 configuration: configuration, catalogue: catalogue, fences: fences,
                 sockets: assignment.sockets(descriptors), board: board,
                 accessLog: assignment.accessLog(descriptors), watch: watch,
-                sessionSecret: assignment.sessionSecret.bytes
+                sessionSecret: assignment.sessionSecret.bytes,
+                ticketRoot: assignment.ticketRoot, keyring: assignment.keyring(descriptors)
             ) { line.send($0) }
             line.send(balancer.record)
             Self.sayRoom(balancer, configuration)
@@ -194,7 +195,7 @@ private final class Service: @unchecked Sendable {
             do throws(Failure) {
                 line.sendReloaded(try reload(assignment, descriptors))
             } catch {
-                for fd in descriptors.dropFirst(4) { IO.close(fd) }
+                for fd in descriptors.dropFirst(5) { IO.close(fd) }
                 line.sendRefused(error)
             }
         }
@@ -205,6 +206,7 @@ private final class Service: @unchecked Sendable {
     ) throws(Failure) -> String {
         // Board and crumbs are mapped already, and of plugins we know more than the supervisor.
         for fd in descriptors.dropFirst().prefix(3) { IO.close(fd) }
+        let keyring = assignment.keyring(descriptors)
         let (configuration, bytes) = try assignment.configuration(descriptors)
         let review = try PluginReview(
             ConfigurationParser.read(bytes, file: assignment.file),
@@ -222,7 +224,7 @@ private final class Service: @unchecked Sendable {
             let next = try review.load()
             changes = try balancer.reload(
                 configuration, next, sockets: assignment.sockets(descriptors),
-                accessLog: assignment.accessLog(descriptors))
+                accessLog: assignment.accessLog(descriptors), keyring: keyring)
         } catch {
             throw .input([error.sentence])
         }
@@ -262,7 +264,13 @@ extension Assignment {
     }
 
     fileprivate func accessLog(_ descriptors: [Int32]) -> Int32 {
-        hasAccessLog ? descriptors[4] : -1
+        hasAccessLog ? descriptors[5] : -1
+    }
+
+    /// Reads the files of TLS among the descriptors, and closes that one.
+    fileprivate func keyring(_ descriptors: [Int32]) -> Keyring {
+        guard descriptors.count >= fixedDescriptors else { return Keyring() }
+        return Descriptor(descriptors[4]).contents().flatMap { Keyring($0) } ?? Keyring()
     }
 }
 

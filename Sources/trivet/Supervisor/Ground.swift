@@ -27,6 +27,9 @@ final class Ground {
     private let capacity: BoardCapacity
     private let accessLog: Descriptor?
     private let sessionSecret: SessionSecret
+    private let tickets: TicketSource
+    /// Certificates and keys.
+    private let keyring: Descriptor
     private let admin: AdminSocket?
     /// What a balancer has open without traffic, with plugins and workers, and room for some clients.
     private static let leastDescriptors = 128
@@ -46,6 +49,8 @@ final class Ground {
         self.bytes = try .memory("trivet-configuration", bytes)
         accessLog = try Self.openLog(configuration)
         sessionSecret = try SessionSecret()
+        tickets = try TicketSource()
+        keyring = try .memory("trivet-keys", Keyring.read(for: configuration).encoded)
         capacity = BoardCapacity(roomFor: poolSpecs(of: configuration))
         let size = Board.bytesNeeded(capacity, workers: workers)
         if let board { self.board = board } else { self.board = try .memory("trivet-board") }
@@ -86,6 +91,8 @@ final class Ground {
         crumbPage = old.crumbPage
         folder = old.folder
         sessionSecret = old.sessionSecret
+        tickets = old.tickets
+        keyring = try .memory("trivet-keys", Keyring.read(for: configuration).encoded)
         accessLog = try Self.openLog(configuration)
         var listeners: [ListeningSockets] = []
         var fresh: Set<String> = []
@@ -143,8 +150,10 @@ final class Ground {
             listeners: listeners.map { .init(key: $0.key, isNew: fresh.contains($0.key)) },
             capacity: capacity, folder: folder, hasAccessLog: accessLog != nil,
             hasAdmin: admin != nil, adopts: adopts, supervision: supervision,
-            sessionSecret: sessionSecret, descriptors: 0)
-        var descriptors = [bytes.number, board.number, crumbPage.number, plugins.number]
+            sessionSecret: sessionSecret, ticketRoot: tickets.root(), descriptors: 0)
+        var descriptors = [
+            bytes.number, board.number, crumbPage.number, plugins.number, keyring.number,
+        ]
         if let accessLog { descriptors.append(accessLog.number) }
         if let admin { descriptors.append(admin.socket.number) }
         for listener in listeners where fresh.contains(listener.key) {

@@ -15,7 +15,7 @@
 //                                                       complaints came before it
 //
 // The descriptors of an assignment, in order: the configuration's bytes, the board, the page of crumbs,
-// the record of plugins, the access log and the admin socket if there are any, then the listening
+// the record of plugins, the files that TLS needs, the access log and the admin socket if there are any, then the listening
 // sockets, worker by worker for each listener that is new.
 
 import Admin
@@ -24,6 +24,7 @@ import Base
 import CLinux
 import Glibc
 import Loading
+import Net
 
 /// Where the balancer's process finds its end of the pair.
 let ordersDescriptor: Int32 = 3
@@ -45,6 +46,8 @@ struct Assignment: Equatable, Sendable {
     var supervision: Supervision
     /// Signs the sessions of pools without a secret of their own.
     var sessionSecret: SessionSecret
+    /// The keys of TLS sessions follow from it.
+    var ticketRoot: TicketRoot
     /// How many descriptors belong to it, over all packets.
     var descriptors: Int
 
@@ -57,7 +60,7 @@ struct Assignment: Equatable, Sendable {
     }
 
     /// Descriptors before those of the listeners.
-    var fixedDescriptors: Int { 4 + (hasAccessLog ? 1 : 0) + (hasAdmin ? 1 : 0) }
+    var fixedDescriptors: Int { 5 + (hasAccessLog ? 1 : 0) + (hasAdmin ? 1 : 0) }
 }
 
 enum Order {
@@ -257,6 +260,8 @@ extension Assignment {
                 member("adopts", .bool(adopts)),
                 member("supervision", .string(supervision.text)),
                 member("sessionSecret", .string(sessionSecret.hex)),
+                member("ticketRoot", .string(SHA256.hex(ticketRoot.bytes))),
+                member("ticketPeriod", .number(Double(ticketRoot.period))),
                 member("descriptors", .number(Double(descriptors))),
             ]), at: nowhere
         ).encoded()
@@ -282,7 +287,9 @@ extension Assignment {
             case .string(let counted)? = node["supervision"]?.kind,
             let supervision = Supervision(counted),
             case .string(let hex)? = node["sessionSecret"]?.kind,
-            let sessionSecret = SessionSecret(hex: hex)
+            let sessionSecret = SessionSecret(hex: hex),
+            case .string(let root)? = node["ticketRoot"]?.kind,
+            let ticketRoot = SessionSecret(hex: root), let period = number("ticketPeriod")
         else { return nil }
         var places: [Address] = []
         for listener in listeners {
@@ -293,7 +300,9 @@ extension Assignment {
             file: file, workers: workers, listeners: places,
             capacity: BoardCapacity(pools: pools, nodes: nodes), folder: folder,
             hasAccessLog: flag("hasAccessLog"), hasAdmin: flag("hasAdmin"), adopts: flag("adopts"),
-            supervision: supervision, sessionSecret: sessionSecret, descriptors: descriptors)
+            supervision: supervision, sessionSecret: sessionSecret,
+            ticketRoot: TicketRoot(bytes: ticketRoot.bytes, period: UInt64(max(0, period))),
+            descriptors: descriptors)
     }
 }
 

@@ -5,6 +5,7 @@
 import Base
 import CLinux
 import Glibc
+import Net
 
 struct SessionSecret: Equatable, Sendable {
     static let length = 32
@@ -34,4 +35,20 @@ struct SessionSecret: Equatable, Sendable {
     }
 
     var hex: String { SHA256.hex(bytes) }
+}
+
+/// What the keys of TLS sessions follow from, as it is at each moment: a balancer that begins later gets none
+/// of the keys from before. Owned by the supervisor's thread.
+final class TicketSource {
+    private var root: TicketRoot
+
+    init() throws(Failure) {
+        root = TicketRoot(bytes: try SessionSecret().bytes, period: TicketRoot.present)
+    }
+
+    /// Of the period before this one, whose tickets are still taken.
+    func root(now: UInt64 = TicketRoot.present) -> TicketRoot {
+        root.advance(to: now - 1)
+        return root
+    }
 }
