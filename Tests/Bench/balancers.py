@@ -1,8 +1,9 @@
 """The balancers and the nodes behind them: their configurations, equal as far as they can be.
 
 Each has one worker (or --workers), kept-alive connections on both sides, round robin, no access
-log, no health checks, and two listeners: `web` before nodes that give a small answer, and `bulk`
-before nodes that take uploads and send downloads. Where a default would put a peer at a
+log, no health checks, and four listeners: `web` before nodes that give a small answer, `bulk` before
+nodes that take uploads and send downloads, and both again with TLS in front, by one ECDSA
+certificate, tickets on, no other cache. Where a default would put a peer at a
 disadvantage in this setting, it is changed, and the reason stands beside the line.
 """
 
@@ -14,19 +15,26 @@ import subprocess
 import processes
 
 
+# What listeners with TLS show; a client of them does not verify.
+CERTIFICATE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                           "Fixtures", "TLS", "web-ec")
+
+
 class Balancer:
     """One balancer under test: how to start it, and its ports."""
 
     def __init__(self, name, setting, web_port, bulk_port, label=None, web_nodes=None,
-                 logs=False, sticky=False):
+                 logs=False, sticky=False, secure=None):
         """`label` names a second one of the kind, which has files of its own. It may have other
-        nodes, an access log, and sessions that stay with their node by a cookie."""
+        nodes, an access log, and sessions that stay with their node by a cookie. `secure`: the
+        ports of the listeners with TLS, `web` and `bulk`."""
         self.name = name
         self.web_nodes = web_nodes or setting.web_nodes
         self.logs = logs
         self.sticky = sticky
         self.web_port = web_port
         self.bulk_port = bulk_port
+        self.secure = secure or processes.free_ports(2, first=23_000)
         self.setting = setting
         self.folder = os.path.join(setting.scratch, f"{name}-{label}" if label else name)
         self.files = self.folder if label else setting.out
@@ -57,6 +65,7 @@ def nginx(one):
     setting = one.setting
     upstreams = {"web": one.web_nodes, "bulk": setting.bulk_nodes}
     servers = {"web": one.web_port, "bulk": one.bulk_port}
+    secure = dict(zip(servers, one.secure))
     lines = [
         "daemon off;",
         "user root;" if os.geteuid() == 0 else "# not root: workers run as the caller",
@@ -94,6 +103,10 @@ def nginx(one):
             "    }",
             "    server {",
             f"        listen 127.0.0.1:{servers[name]} backlog=4096;",
+            f"        listen 127.0.0.1:{secure[name]} ssl backlog=4096;",
+            f"        ssl_certificate {CERTIFICATE}.crt;",
+            f"        ssl_certificate_key {CERTIFICATE}.key;",
+            "        ssl_protocols TLSv1.2 TLSv1.3;",
             f"        location / {{ proxy_pass http://{name}; }}",
             "    }",
         ]
@@ -125,11 +138,19 @@ def haproxy(one):
     if one.logs:
         # It writes no files: a log goes to a socket or to its standard output, which is a file here.
         lines += ["    log stdout format raw local0", "    option httplog"]
-    for name, port, nodes in (("web", one.web_port, one.web_nodes),
-                              ("bulk", one.bulk_port, setting.bulk_nodes)):
+    # It wants both in one file.
+    both = os.path.join(one.folder, "both.pem")
+    with open(both, "w") as out:
+        for end in ("crt", "key"):
+            with open(f"{CERTIFICATE}.{end}") as file:
+                out.write(file.read())
+    for name, port, secure, nodes in (
+            ("web", one.web_port, one.secure[0], one.web_nodes),
+            ("bulk", one.bulk_port, one.secure[1], setting.bulk_nodes)):
         lines += [
             f"listen {name}",
             f"    bind 127.0.0.1:{port} backlog 4096",
+            f"    bind 127.0.0.1:{secure} ssl crt {both} ssl-min-ver TLSv1.2 alpn http/1.1 backlog 4096",
             "    balance roundrobin",
             "    http-request set-header X-Forwarded-Proto http",
             "    http-request set-header X-Forwarded-Host %[req.hdr(Host)]",
@@ -160,6 +181,11 @@ def trivet(one):
         ],
         "pools": pools,
     }
+    if one.name != "before":  # an older one may not know TLS
+        pair = {"certificate": CERTIFICATE + ".crt", "key": CERTIFICATE + ".key"}
+        configuration["listeners"] += [
+            {"name": f"{name}-tls", "address": f"127.0.0.1:{port}", "pool": name,
+             "tls": {"certificates": [pair]}} for name, port in zip(pools, one.secure)]
     if one.logs:
         configuration["access_log"] = os.path.join(one.folder, "access.log")
     if one.sticky:

@@ -56,7 +56,7 @@ class Window:
                            "foreign": max(0.0, cores - self.cpu) / limit}
 
 
-def wrk(one, connections, seconds, close):
+def wrk(one, connections, seconds, close, secure=False):
     setting = one.setting
     threads = min(connections, len(setting.load_cores))
     command = [balancers.find("wrk"), "-t", str(threads), "-c", str(connections),
@@ -64,7 +64,8 @@ def wrk(one, connections, seconds, close):
                "-s", os.path.join(setting.sources, "report.lua")]
     if close:
         command += ["-H", "Connection: close"]
-    command.append(f"http://127.0.0.1:{one.web_port}/")
+    command.append(f"https://127.0.0.1:{one.secure[0]}/" if secure
+                   else f"http://127.0.0.1:{one.web_port}/")
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
     for line in done.stdout.splitlines():
         if line.startswith("JSON "):
@@ -72,11 +73,11 @@ def wrk(one, connections, seconds, close):
     raise RuntimeError(f"wrk printed no figures: {done.stdout}{done.stderr}")
 
 
-def requests(connections, close=False):
+def requests(connections, close=False, secure=False):
     def measure(one):
-        wrk(one, connections, 1, close)
+        wrk(one, connections, 1, close, secure)
         with Window(one) as window:
-            seen = wrk(one, connections, one.setting.seconds, close)
+            seen = wrk(one, connections, one.setting.seconds, close, secure)
         count = max(1, seen["requests"])
         return {
             "cpu_us": window.cpu / count * 1e6,
@@ -189,6 +190,52 @@ def bulk(kind, streams):
     return measure
 
 
+def handshakes(one, how):
+    """New connections by TLS, one after the other, with one request on each: `-new`, or `-reuse` for those
+    that take up a session. wrk would do either, as it likes."""
+    seconds = one.setting.seconds
+    with Window(one) as window:
+        done = subprocess.run(
+            [balancers.find("openssl"), "s_time", "-connect", f"127.0.0.1:{one.secure[0]}",
+             "-www", "/", how, "-time", str(seconds)],
+            capture_output=True, text=True, timeout=seconds + 30)
+    count = 0
+    for line in done.stdout.splitlines():
+        # "12345 connections in 5 real seconds, 148 bytes read per connection"
+        words = line.split()
+        if words[1:3] == ["connections", "in"] and words[4:5] == ["real"]:
+            count = int(words[0])
+    # "t": TLS 1.3, begun anew; "r": taken up.
+    marks = "".join(line for line in done.stdout.splitlines() if line and set(line) <= set("r*tTcu"))
+    wrong = "r" if how == "-new" else "*tTcu"
+    if not count:
+        raise RuntimeError(f"openssl s_time printed no figures: {done.stdout}{done.stderr}")
+    return {"cpu_us": window.cpu / count * 1e6, "rps": count / seconds,
+            "errors": sum(marks.count(mark) for mark in wrong)} | window.shares
+
+
+def secure_upload(one):
+    """One curl after the other sends a file of zeroes by TLS."""
+    setting = one.setting
+    file = os.path.join(setting.scratch, "upload")
+    if not os.path.exists(file):
+        with open(file, "wb") as out:
+            out.truncate(setting.body)
+    command = ["curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Expect:", "-T", file,
+               f"https://127.0.0.1:{one.secure[1]}/upload"]
+    subprocess.run(command, capture_output=True, timeout=120)
+    count = errors = 0
+    begun = time.monotonic()
+    with Window(one) as window:
+        while time.monotonic() - begun < setting.seconds:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+            count += 1
+            errors += done.stdout != "200"
+    gigabytes = count * setting.body / 1e9
+    return {"cpu_s_gb": window.cpu / gigabytes, "gb_s": gigabytes / (time.monotonic() - begun),
+            "errors": errors} | window.shares
+
+
 REQUEST = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
 
 
@@ -263,6 +310,10 @@ WORKS = {
     "download-1": ("download, 1 stream", bulk("download", 1)),
     "download-16": ("download, 16 streams", bulk("download", 16)),
     "chunked-1": ("chunked upload, 1 stream", bulk("chunked", 1)),
+    "tls-64": ("TLS, small GET, 64 connections", requests(64, secure=True)),
+    "tls-new": ("TLS, full handshake each", lambda one: handshakes(one, "-new")),
+    "tls-resumed": ("TLS, session taken up", lambda one: handshakes(one, "-reuse")),
+    "tls-upload": ("TLS, upload, 1 stream", secure_upload),
     "memory": ("memory", memory),
     "start-up": ("start-up", start_up),
 }

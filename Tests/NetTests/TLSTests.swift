@@ -272,6 +272,23 @@ private final class Conversation {
         }
     }
 
+    @Test("whoever takes a session up gets another ticket for the next time")
+    func chain() throws {
+        let front = try front(["web-ec"], tickets: TLSTickets(root(1)) { 100 })
+        let behind = try behind()
+        var former = try former(front, behind)
+        for _ in 0..<5 {
+            let talk = try Conversation(
+                front, behind, peer: peer("web.example.com"), former: former)
+            #expect(talk.shakeHands() == (.done, .done))
+            #expect(talk.client.isResumed)
+            #expect(try talk.say([1], from: talk.server, to: talk.client) == [1])
+            let next = try #require(talk.client.former)
+            #expect(unsafe next.handle != former.handle)
+            former = next
+        }
+    }
+
     @Test("a root goes forward one way, and skips years in no time")
     func roots() {
         var root = root(1)

@@ -94,6 +94,7 @@ final class OpenSSL: @unchecked Sendable {
     let SSL_session_reused: @convention(c) (Handle?) -> Int32
     let SSL_SESSION_free: @convention(c) (Handle?) -> Void
     let SSL_SESSION_is_resumable: @convention(c) (Handle?) -> Int32
+    let SSL_version: @convention(c) (Handle?) -> Int32
     let SSL_get_rbio: @convention(c) (Handle?) -> Handle?
     let SSL_get_ex_data_X509_STORE_CTX_idx: @convention(c) () -> Int32
     let SSL_get_certificate: @convention(c) (Handle?) -> Handle?
@@ -239,6 +240,7 @@ final class OpenSSL: @unchecked Sendable {
         unsafe SSL_session_reused = try find(ssl, "SSL_session_reused")
         unsafe SSL_SESSION_free = try find(ssl, "SSL_SESSION_free")
         unsafe SSL_SESSION_is_resumable = try find(ssl, "SSL_SESSION_is_resumable")
+        unsafe SSL_version = try find(ssl, "SSL_version")
         unsafe SSL_get_rbio = try find(ssl, "SSL_get_rbio")
         unsafe SSL_get_ex_data_X509_STORE_CTX_idx = try find(
             ssl, "SSL_get_ex_data_X509_STORE_CTX_idx")

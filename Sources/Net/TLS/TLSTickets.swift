@@ -125,6 +125,8 @@ package final class TLSTickets: Sendable {
             ? unsafe library.EVP_EncryptInit_ex(cipher, fetched, nil, keys.seal, iv)
             : unsafe library.EVP_DecryptInit_ex(cipher, fetched, nil, keys.seal, iv)
         guard isReady == 1, unsafe setKey(of: mac, to: keys.sign, library) else { return -1 }
+        // From 1.3 on a ticket is for one connection (RFC 8446 appendix C.4): there is another one each time.
+        if sealing == 0, unsafe library.SSL_version(ssl) >= 0x0304 { return 2 }
         return keys.answer
     }
 
