@@ -59,6 +59,10 @@ package struct Transport: ~Copyable {
     /// Sends what `send` has kept. `done`: nothing is left.
     package func flush() -> Transfer { tls?.flush() ?? .done(0) }
 
+    /// Says the last word, if there is one to say before `close`. It may be kept for a while: see
+    /// `hasUnsent`.
+    package func sayGoodbye() { tls?.sayGoodbye() }
+
     /// Says that no more bytes will be sent.
     package func endSending() {
         if let tls { tls.endSending() } else { Socket.endSending(fd) }

@@ -34,6 +34,13 @@ struct Link: ~Copyable {
     /// Nothing has come in that is not dealt with, read or not, and nothing waits to be sent.
     var isQuiet: Bool { input.isEmpty && isFlushed && !canRead }
 
+    /// Whether it may be closed at once: nothing is under way, and the last word is said.
+    func mayClose() -> Bool {
+        guard isQuiet else { return false }
+        transport.sayGoodbye()
+        return isFlushed
+    }
+
     /// Takes in what the poller says.
     mutating func note(_ event: Event) {
         if event.readable { canRead = true }

@@ -40,7 +40,7 @@ extension Worker {
         release(index)
         if !closes {
             awaitRequest(clientIndex)
-        } else if isLast && clients[clientIndex].link.isQuiet {
+        } else if isLast && clients[clientIndex].link.mayClose() {
             close(client: clientIndex)
         } else {
             closeSoftly(clientIndex)

@@ -341,6 +341,20 @@ private final class Conversation {
         #expect(mute.next(mute.client) == .failed(EPROTO))
     }
 
+    @Test("what came before a connection broke is not lost with it")
+    func whole() throws {
+        let talk = try Conversation(
+            try front(["web-ec"]), try behind(), peer: peer("web.example.com"))
+        #expect(talk.shakeHands() == (.done, .done))
+        _ = talk.next(talk.client)  // tickets
+        let text: [UInt8] = [1, 2, 3]
+        #expect(talk.server.send(text.span, Span(), Span()) == .done(3))
+        // Both ways: the alert that the reader answers with has nowhere to go.
+        shutdown(talk.ends.0, Int32(SHUT_RDWR))
+        #expect(talk.next(talk.client) == .done(3))
+        #expect(talk.next(talk.client) == .failed(EPROTO))
+    }
+
     @Test("an end that waits for room comes when there is some")
     func lateEnd() throws {
         let talk = try Conversation(

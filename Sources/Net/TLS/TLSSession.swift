@@ -23,7 +23,7 @@ package final class TLSDesk: @unchecked Sendable {
     package init() {}
 
     /// Nothing lies on it, nor waits for a socket.
-    var isClean: Bool { count == 0 && pool.lent == 0 }
+    package var isClean: Bool { count == 0 && pool.lent == 0 }
 
     deinit {
         unsafe cipher.deallocate()
@@ -252,7 +252,7 @@ package final class TLSSession {
     // MARK: Bytes
 
     /// Ciphertext waits for the socket to take it.
-    var hasUnsent: Bool { !kept.isEmpty }
+    package var hasUnsent: Bool { !kept.isEmpty }
 
     /// After a read: nothing more is there, in the socket or here.
     var isDrained: Bool {
@@ -282,8 +282,8 @@ package final class TLSSession {
             outcome = ended(unsafe library.SSL_get_error(ssl, result))
             break
         }
-        // An answer to a change of keys, or an alert.
-        if desk.count > 0, case .failed(let code) = drain() { return .failed(code) }
+        // An answer to a change of keys, or an alert. What was read before it failed is whole.
+        if desk.count > 0, case .failed(let code) = drain(), total == 0 { return .failed(code) }
         return total > 0 ? .done(total) : outcome
     }
 
@@ -424,12 +424,12 @@ package final class TLSSession {
     // MARK: The end
 
     /// Says that no more will be sent (RFC 8446 section 6.1), and so does the socket once that is out.
-    func endSending() {
+    package func endSending() {
         sayGoodbye()
         if kept.isEmpty { Socket.endSending(fd) } else { endsWhenSent = true }
     }
 
-    private func sayGoodbye() {
+    package func sayGoodbye() {
         guard isEstablished, !hasFailed, !saidGoodbye, !isMute else { return }
         saidGoodbye = true
         library.ERR_clear_error()
@@ -438,7 +438,7 @@ package final class TLSSession {
     }
 
     /// Nothing more goes out: the other side is to see that the end was none.
-    func mute() { isMute = true }
+    package func mute() { isMute = true }
 
     package func close() {
         sayGoodbye()

@@ -29,6 +29,7 @@ extension Stage {
             }
         }
         end()
+        room.desk?.end()
         judgeWorker()
         judgeLog()
         judgeEnds()
@@ -47,14 +48,17 @@ extension Stage {
                 if !hasDrained { hasMoved = client.connect(self) || hasMoved }
                 hasMoved = client.write(1 << 17) || hasMoved
                 hasMoved = client.read(1 << 17, self) || hasMoved
+                hasMoved = client.peer?.settle() ?? false || hasMoved
             }
             for node in nodes {
-                hasMoved = node.accept() || hasMoved
+                hasMoved = accept(node) || hasMoved
                 for connection in node.connections where connection.isOpen {
                     hasMoved = connection.read(1 << 17, self) || hasMoved
                     hasMoved = connection.write(1 << 17, self) || hasMoved
+                    hasMoved = connection.peer.settle() || hasMoved
                 }
             }
+            hasMoved = room.desk?.settle() ?? false || hasMoved
             hasMoved = turn() || hasMoved
             still = hasMoved ? 0 : still + 1
             // What goes by TCP may take a moment even here.
@@ -134,7 +138,7 @@ extension Stage {
         while rounds < 200 && worker.clients.count > 0 {
             rounds += 1
             for node in nodes {
-                _ = node.accept()
+                _ = accept(node)
                 for connection in node.connections where connection.isOpen {
                     _ = connection.read(1 << 17, self)
                 }
@@ -163,6 +167,7 @@ extension Stage {
             "buffers": worker.kit.buffers.lent - 2, "pipes": worker.kit.pipes.lent,
             "descriptors": shared.room.count, "requests in the queue": traffic.queue.length,
         ]
+        if !worker.kit.desk.isClean { blame("something of TLS is left") }
         for (what, count) in left where count != 0 { blame("\(count) \(what) are left") }
         if traffic.queue.isBusy { blame("somebody is still called to a place") }
         let rows = board.snapshot()

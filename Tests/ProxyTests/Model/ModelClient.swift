@@ -68,6 +68,11 @@ final class ModelClient {
         guard peer == nil else { return false }
         peer = Peer.connect(to: stage.address)
         isLate = stage.hasDrained
+        if let peer, stage.world.isSecure.front, let desk = stage.room.desk {
+            peer.secure(
+                desk.behind.session(
+                    fd: peer.fd, peer: PeerDesk.peer, former: nil, desk: desk.desk), desk)
+        }
         if let peer, stage.world.isSmall { Peer.shrink(peer.fd, isLocal: stage.world.isLocal) }
         if peer == nil {
             if !stage.hasDrained { stage.blame("client \(index) could not connect") }

@@ -197,8 +197,10 @@ final class ModelNode {
         listener = -1
     }
 
-    func accept() -> Bool {
+    /// `desk`: with TLS.
+    func accept(_ desk: PeerDesk?) -> Bool {
         guard listener >= 0, filler == nil, let peer = Peer.accept(listener) else { return false }
+        if let desk { peer.secure(desk.front.session(fd: peer.fd, desk: desk.desk), desk) }
         connections.append(NodeConnection(peer, node: number))
         return true
     }

@@ -122,7 +122,7 @@ extension Stage {
         case .receive(let client, let count): _ = clients[client].read(count, self)
         case .endSending(let client): clients[client].endSending()
         case .leave(let client, let resets): clients[client].close(reset: resets)
-        case .accept(let node): _ = nodes[node].accept()
+        case .accept(let node): _ = accept(nodes[node])
         case .nodeReads(let node, let connection, let count):
             _ = self.connection(node, connection)?.read(count, self)
         case .nodeWrites(let node, let connection, let count):

@@ -18,8 +18,11 @@ import Net
     let log: Int32
     let strategy: RandomStrategy
     let kind: StrategyKind
+    /// Nil: this machine has no TLS.
+    let desk: PeerDesk?
 
     init() throws {
+        desk = TLS.isThere ? try PeerDesk() : nil
         unsafe memory = .allocate(
             byteCount: Board.bytesNeeded(pools: [World.spec(nodes: 3)], workers: 1), alignment: 64)
         log = try Self.memoryFile()
@@ -127,8 +130,11 @@ final class Stage {
                     settings: PoolSettings(
                         connectTimeout: 3 * second, responseTimeout: 20 * second,
                         idleTimeout: 15 * second, tunnelTimeout: 30 * second,
-                        retries: UInt32(world.retries), reusesAlways: world.reusesAlways),
+                        retries: UInt32(world.retries), reusesAlways: world.reusesAlways,
+                        behind: world.isSecure.behind ? room.desk?.behind : nil),
                     names: PoolNames(pool: "pool", strategies: ["random"]), affinity: .none,
+                    peers: world.isSecure.behind
+                        ? spec.nodes.map { _ in PeerDesk.peer } : [],
                     traffic: traffic)
             ],
             listeners: [
@@ -136,7 +142,9 @@ final class Stage {
                     name: "web", routes: RouteTable(otherwise: 0), trusted: [],
                     limits: HeadLimits(),
                     headerTimeout: 10 * second, idleTimeout: 40 * second,
-                    connections: ConnectionCount(limit: nil))
+                    connections: ConnectionCount(limit: nil),
+                    front: world.isSecure.front ? room.desk?.front : nil,
+                    handshakeTimeout: 10 * second, handshakes: 100)
             ], accessLog: room.log,
             parts: [
                 WorkerPart(
@@ -152,6 +160,11 @@ final class Stage {
     }
 
     deinit { shared.wakeups[0].close() }
+
+    /// A node takes whoever waits first. False: nobody does.
+    func accept(_ node: ModelNode) -> Bool {
+        node.accept(world.isSecure.behind ? room.desk : nil)
+    }
 
     func blame(_ what: String) { faults.append(what) }
 

@@ -2,6 +2,7 @@
 // of it follows from one number.
 
 import Base
+import Net
 
 /// One request, as it goes over the wire.
 struct RequestPlan {
@@ -217,6 +218,8 @@ struct World {
     let ejectsAfter: Int
     /// Who comes back gets little at first.
     let startsSlowly: Bool
+    /// TLS on the clients' side, and on the nodes'.
+    let isSecure: (front: Bool, behind: Bool)
 
     /// Somebody is turned away even if all goes well.
     var isCrowded: Bool { places > 0 && queueLimit < requests.count }
@@ -251,6 +254,7 @@ struct World {
         queueLimit = random.below(4)
         ejectsAfter = random.oneIn(2) ? 1 + random.below(2) : 0
         startsSlowly = random.oneIn(3)
+        isSecure = TLS.isThere ? (random.oneIn(5), random.oneIn(5)) : (false, false)
     }
 
     func request(_ id: Int) -> RequestPlan? {
@@ -279,6 +283,8 @@ extension World: CustomStringConvertible {
         if places > 0 { text += ", places: \(places) and \(queueLimit) to wait" }
         if ejectsAfter > 0 { text += ", ejects after \(ejectsAfter)" }
         if startsSlowly { text += ", slow start" }
+        if isSecure.front { text += ", TLS in front" }
+        if isSecure.behind { text += ", TLS behind" }
         text += "\nnodes: " + soundNodes.map { $0 ? "sound" : "failing" }.joined(separator: ", ")
         for (client, plans) in requests.enumerated() {
             text += "\nclient \(client)\(isPolite[client] ? " (waits for answers)" : ""):"
