@@ -145,6 +145,7 @@ enum StatePage {
         _ pool: PoolStatus, _ status: BalancerStatus, _ now: UInt64, to json: inout JSONText
     ) {
         json.member("name", pool.name)
+        json.member("warnings", array: pool.warnings) { $0.value($1) }
         json.member("strategies", array: pool.strategies) { json, use in
             json.object { write(use, to: &$0) }
         }
@@ -236,6 +237,7 @@ enum StatePage {
     private static func write(_ listener: ListenerStatus, to json: inout JSONText) {
         json.member("name", listener.name)
         json.member("address", listener.address)
+        json.member("protocol", listener.protocolName)
         json.member("pool", listener.pool)
         json.member("routes", array: listener.routes) { json, route in
             json.object {

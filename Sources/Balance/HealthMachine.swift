@@ -107,6 +107,13 @@ package struct HealthMachine: Sendable {
         return transition
     }
 
+    /// Takes no new traffic, whatever the verdict is, for as long as this is its health.
+    package mutating func drain(because reason: String) {
+        guard level(state) == 0 else { return }
+        state = .draining
+        self.reason = cut(reason, Board.reasonLimit)
+    }
+
     private func level(_ state: NodeState) -> Int {
         switch state {
         case .up, .degraded: 0

@@ -84,6 +84,72 @@ package struct JSONNode: Equatable, Sendable {
     }
 }
 
+extension JSONNode {
+    /// For people: bare keys where they may be, what fits into a line in one line. JSON5, with a line end.
+    package func written(width: Int = 100) -> String {
+        var out = ""
+        write(into: &out, indent: "", width: width, behind: 0)
+        return out + "\n"
+    }
+
+    /// `behind`: what stands in the line already, beyond the indentation.
+    private func write(into out: inout String, indent: String, width: Int, behind: Int) {
+        let short = inLine()
+        // A comma may follow.
+        if indent.utf8.count + behind + short.utf8.count < width {
+            out += short
+            return
+        }
+        let inner = indent + "  "
+        switch kind {
+        case .array(let elements):
+            out += "[\n"
+            for element in elements {
+                out += inner
+                element.write(into: &out, indent: inner, width: width, behind: 0)
+                out += ",\n"
+            }
+            out += indent + "]"
+        case .object(let members):
+            out += "{\n"
+            for member in members {
+                let key = Self.bare(member.key) + ": "
+                out += inner + key
+                member.value.write(
+                    into: &out, indent: inner, width: width, behind: key.utf8.count)
+                out += ",\n"
+            }
+            out += indent + "}"
+        default: out += short
+        }
+    }
+
+    private func inLine() -> String {
+        switch kind {
+        case .array(let elements): "[" + elements.map { $0.inLine() }.joined(separator: ", ") + "]"
+        case .object(let members) where members.isEmpty: "{}"
+        case .object(let members):
+            "{ "
+                + members.map { "\(Self.bare($0.key)): \($0.value.inLine())" }
+                .joined(separator: ", ") + " }"
+        default: encoded()
+        }
+    }
+
+    /// A key without quotes if it is a name.
+    private static func bare(_ key: String) -> String {
+        let isName =
+            key.utf8.allSatisfy { byte in
+                byte == UInt8(ascii: "_") || byte | 0x20 > 0x60 && byte | 0x20 < 0x7B
+                    || byte > 0x2F && byte < 0x3A
+            } && !(key.utf8.first.map { $0 < 0x3A } ?? true)
+        if isName { return key }
+        var quoted = ""
+        JSON.quote(key, into: &quoted)
+        return quoted
+    }
+}
+
 extension JSON {
     /// A JSON number. Whole ones up to 2^53, where they are exact, have no fraction.
     package static func text(of number: Double) -> String {

@@ -284,6 +284,8 @@ package struct Node: Sendable {
     package var tls: NodeTLS?
     /// The node of another pool, or of its own, whose verdict it takes; nil: it is asked itself.
     package var healthOf: NodeReference?
+    /// What `healthOf` may have in its metadata so that this node drains; empty: nothing.
+    package var drainsIf: [(String, String)] = []
     /// Of the pool's and the node's name: the same after a restart, on every machine.
     package var id: UInt64
 

@@ -53,9 +53,20 @@ package enum ConfigurationParser {
     }
 }
 
+extension ConfigurationParser {
+    /// What the text of a file stands for, with its profile written out. Nil if it is not understood.
+    package static func expanded(_ bytes: [UInt8], file: String) -> String? {
+        guard let root = try? JSON5.parse(bytes, file: file) else { return nil }
+        var reader = Reader(file: file)
+        return OctopusProfile.expand(root, &reader).written()
+    }
+}
+
 extension Reader {
     mutating func configuration(_ root: JSONNode) -> Configuration {
         var result = Configuration(file: file)
+        let root = OctopusProfile.expand(root, &self)
+        let strays = OctopusProfile.keys.filter { root[$0] != nil }
         guard
             let fields = object(
                 root, "the configuration",
@@ -63,9 +74,14 @@ extension Reader {
                     "workers", "plugins", "listeners", "pools", "access_log", "pid_file",
                     "drain_timeout", "user", "group", "admin", "log_level", "plugins_budget",
                     "plugins_watch",
-                ],
-                later: ["profile", "session", "tls"])
+                ] + strays,
+                later: ["session", "tls"])
         else { return result }
+        for key in strays {
+            complain(
+                fields.members.first { $0.key == key }?.keyPlace ?? root.place,
+                "\"\(key)\" in the configuration is of no use without profile: \"octopus\"")
+        }
 
         result.workers = integer(fields, "workers", 1...256)
         for node in list(fields, "plugins") {

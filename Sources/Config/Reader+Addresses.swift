@@ -41,7 +41,7 @@ extension Reader {
     private func reason(_ text: String, listens: Bool) -> String {
         if text.hasPrefix("https://") {
             return
-                "; TLS towards nodes is not supported by this version, and an address has no scheme"
+                "; an address has no scheme: write the host and the port alone, and \"tls: true\" in the pool"
         }
         if text.hasPrefix("http://") {
             return "; an address has no scheme: write the host and the port alone"

@@ -184,7 +184,7 @@ extension Reader {
                 node, what,
                 keys: [
                     "name", "address", "weight", "tier", "metadata", "max_in_flight", "health_of",
-                    "tls",
+                    "drains_if", "tls",
                 ])
         else { return nil }
         let written = required(fields, "name")
@@ -199,6 +199,7 @@ extension Reader {
         let metadata = fields["metadata"].map { self.metadata($0, what) }
         let tls = nodeTLS(fields)
         let leader = leader(fields)
+        let drainsIf = drainsIf(fields)
         guard let text, named, let address else { return nil }
         if let leader { leaders["\(pool)/\(text)"] = leader }
         var result = Node(
@@ -206,7 +207,20 @@ extension Reader {
             tier: tier ?? 0, maxInFlight: maxInFlight, metadata: metadata ?? [],
             id: Node.id(pool: pool, node: text))
         result.tls = tls
+        result.drainsIf = drainsIf ?? []
         return result
+    }
+
+    /// Of a node that takes another one's verdict.
+    private mutating func drainsIf(_ fields: Fields) -> [(String, String)]? {
+        guard let node = fields["drains_if"] else { return nil }
+        if fields["health_of"] == nil {
+            complain(
+                node.place,
+                "\"drains_if\" in \(fields.what) needs \"health_of\": it is about what is known of "
+                    + "that node")
+        }
+        return metadata(node, "\"drains_if\" of \(fields.what)")
     }
 
     /// Texts, numbers and booleans, by name, within what plugins are told (32 pairs of 256 bytes).

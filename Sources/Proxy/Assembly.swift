@@ -155,6 +155,7 @@ extension Assembly {
             probed[probed.count - 1].leaders = pool.nodes.map { node in
                 node.healthOf.map { seats[$0.pool].rows[$0.node] }
             }
+            probed[probed.count - 1].drainsIf = pool.nodes.map(\.drainsIf)
             plans.append(
                 PoolPlan(
                     rows: rows, settings: settings,

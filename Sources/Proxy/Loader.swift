@@ -140,7 +140,13 @@ final class Loader: @unchecked Sendable {
 
     func status() -> BalancerStatus {
         // A copy is read, so that the loader never waits for a reader.
-        standing.withLock { $0 }.status(shared.board, shared.metrics, shared.candidates)
+        var status = standing.withLock { $0 }.status(
+            shared.board, shared.metrics, shared.candidates)
+        let warnings = prober.warnings
+        for pool in status.pools.indices {
+            status.pools[pool].warnings = warnings[status.pools[pool].name] ?? []
+        }
+        return status
     }
 
     func noteRefusals(of files: [String]) {

@@ -79,6 +79,8 @@ struct Standing: Sendable {
                 pool: listener.pool.map { configuration.pools[$0].name }, connections: 0,
                 connectionLimit: listener.maxConnections)
             status.connectionLimitPerClient = listener.maxConnectionsPerClient
+            status.protocolName =
+                listener.protocolKind == .tcp ? "tcp" : listener.tls == nil ? "http" : "https"
             status.routes = listener.routes.map {
                 ListenerStatus.Route(
                     host: $0.host, path: $0.path, pool: configuration.pools[$0.pool].name)

@@ -143,6 +143,8 @@ package struct PoolStatus: Sendable {
     package var fallbackPicks: UInt64 = 0
     /// In the order of the configuration.
     package var nodes: [BoardRow] = []
+    /// What its nodes say of themselves that does not go together.
+    package var warnings: [String] = []
 
     package init(name: String) { self.name = name }
 }
@@ -176,6 +178,8 @@ package struct ListenerStatus: Sendable {
     package var name: String
     /// With the port that the kernel gave where the configuration says 0.
     package var address: String
+    /// "http", "https" or "tcp".
+    package var protocolName = "http"
     package var pool: String?
     package var routes: [Route] = []
     /// Open now, on all workers.

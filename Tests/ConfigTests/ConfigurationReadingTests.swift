@@ -143,7 +143,7 @@ import Testing
                 #"trivet.json5:11:16: "retries" in the pool "octopus" is -1; expected a whole number from 0 to 7"#,
                 #"trivet.json5:12:24: unknown check "octopuss"; did you mean "octopus"? loaded: http, octopus, tcp"#,
                 #"trivet.json5:13:37: "10.0.0.1" is no address for the node "a" of the pool "octopus"; the port is missing: write "10.0.0.1:80""#,
-                #"trivet.json5:13:49: unknown key "wieght" in the node "a" of the pool "octopus"; did you mean "weight"? known: name, address, weight, tier, metadata, max_in_flight, health_of, tls"#,
+                #"trivet.json5:13:49: unknown key "wieght" in the node "a" of the pool "octopus"; did you mean "weight"? known: name, address, weight, tier, metadata, max_in_flight, health_of, drains_if, tls"#,
                 #"trivet.json5:15:21: the pool "empty" has no nodes; expected at least one"#,
                 #"trivet.json5:17:14: "log_level" in the configuration is "verbose"; expected: error, warn, info, debug"#,
             ])
@@ -215,7 +215,7 @@ import Testing
         ),
         (
             "profile: 'x'",
-            #"t:1:3: "profile" in the configuration is not supported by this version"#
+            #"t:1:12: "profile" in the profile is "x"; expected: octopus"#
         ),
         (
             "access_log: true",

@@ -21,7 +21,7 @@ import Testing
         ),
         (
             "https://node1",
-            #""https://node1" is no address for the node "n" of the pool "p"; TLS towards nodes is not supported by this version, and an address has no scheme"#
+            #""https://node1" is no address for the node "n" of the pool "p"; an address has no scheme: write the host and the port alone, and "tls: true" in the pool"#
         ),
         (
             ":80",

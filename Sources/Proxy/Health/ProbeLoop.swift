@@ -65,6 +65,8 @@ final class ProbeLoop: @unchecked Sendable {
     private var awaited = 0
     private var isRunning = false
     private var hasPublished = false
+    /// By pool, of those that have any.
+    private var differences: [String: NodeDifferences] = [:]
     private var complainedAt: UInt64?
 
     private static let wakeupToken = UInt64.max
@@ -106,6 +108,8 @@ final class ProbeLoop: @unchecked Sendable {
         }
         let former = seats
         self.pools = pools
+        let names = Set(pools.map(\.rows.spec.name))
+        differences = differences.filter { names.contains($0.key) }
         let count = pools.flatMap(\.rows.rows).max().map { $0 + 1 } ?? 0
         seats = Array(repeating: nil, count: max(count, former.count))
         for (pool, probed) in pools.enumerated() {
@@ -119,6 +123,9 @@ final class ProbeLoop: @unchecked Sendable {
             follow(row, leader)
         }
         awaited = seats.count { $0?.isAwaited ?? false }
+        for pool in pools.indices where differences[pools[pool].rows.spec.name] != nil {
+            compareNodes(of: pool)
+        }
         guard isRunning else { return }
         if awaited == 0 { firstRoundIsOver() }
         for row in seats.indices {
@@ -304,9 +311,13 @@ final class ProbeLoop: @unchecked Sendable {
     private func conclude(_ index: Int, _ verdict: Verdict?) {
         let isFirst = self[index].isAwaited
         if let verdict {
+            let known = self[index].health.metadata
             let transition = self[index].health.apply(verdict, now: now)
             publish(index)
             log(index, transition, isFirst: isFirst)
+            if !known.elementsEqual(self[index].health.metadata, by: ==) {
+                compareNodes(of: self[index].pool)
+            }
         }
         if verdict != nil || isFirst {
             for row in seats.indices where seats[row]?.leader == index { follow(row, index) }
@@ -325,11 +336,26 @@ final class ProbeLoop: @unchecked Sendable {
         arm(index)
     }
 
+    /// Looks whether what nodes of a pool say of themselves goes together. Those that follow say nothing.
+    private func compareNodes(of pool: Int) {
+        let name = pools[pool].rows.spec.name
+        let found = pools[pool].rows.rows.compactMap { row -> NodeDifferences.Found? in
+            guard let seat = seats[row], seat.leader == nil else { return nil }
+            return (seat.name, seat.health.metadata)
+        }
+        for warning in differences[name, default: NodeDifferences()].update(found) {
+            Log.warning("pool \(name): \(warning)")
+        }
+        let all = differences.mapValues(\.warnings)
+        signals.warnings.withLock { $0 = all }
+    }
+
     /// A node takes over what is known of its leader: state, weight and metadata, at once.
     private func follow(_ row: Int, _ leader: Int) {
         let isFirst = self[row].isAwaited
         let before = self[row].health.state
         self[row].health = self[leader].health
+        drainIfItMust(row)
         if isFirst, isRunning { awaited -= 1 }
         self[row].isAwaited = false
         publish(row)
@@ -339,6 +365,16 @@ final class ProbeLoop: @unchecked Sendable {
             Log.write(
                 health.state == .down ? .warning : .info,
                 "node \(self[row].name): \(change), as \(self[leader].name): \(health.reason)")
+        }
+    }
+
+    /// What is known of its leader may be a reason for it to take nothing new.
+    private func drainIfItMust(_ row: Int) {
+        let (at, pool) = (self[row], pools[self[row].pool])
+        guard at.node < pool.drainsIf.count else { return }
+        for (key, value) in pool.drainsIf[at.node]
+        where at.health.metadata.contains(where: { $0 == (key, value) }) {
+            self[row].health.drain(because: "\(key) is \(value), and it is to drain then")
         }
     }
 

@@ -18,6 +18,8 @@ package struct ProbedPool: Sendable {
     package var interval: UInt64
     /// By node: the row of the one whose verdict it takes; nil, or not there: it is asked itself.
     package var leaders: [Int?] = []
+    /// By node: what its leader may have in its metadata so that it drains.
+    var drainsIf: [[(String, String)]] = []
     /// How nodes are told that a probe is for nobody.
     package var proxyHeader: ProxyHeader.Version?
     /// Nil: plain, unless a check says otherwise.
@@ -45,6 +47,8 @@ final class ProbeSignals: Sendable {
     let isStopped = Atomic<Bool>(false)
     let isFirstRoundOver = Atomic<Bool>(false)
     private let next = Guarded<[ProbedPool]?>(nil)
+    /// By pool.
+    let warnings = Guarded<[String: [String]]>([:])
 
     init() throws(SystemError) {
         wakeup = try Wakeup()
@@ -133,6 +137,9 @@ package final class Prober: Sendable {
     /// Other pools from now on, or other ways to ask them. Nodes that stay keep their health and are
     /// asked when their turn comes; `awaitFirstRound` waits for the others. [loader]
     package func replace(pools: [ProbedPool]) { signals.give(pools) }
+
+    /// What nodes of a pool say of themselves that does not go together, by pool. [any]
+    package var warnings: [String: [String]] { signals.warnings.withLock { $0 } }
 
     /// The address book has something new: probes that wait for it go on. [any]
     package func addressesChanged() { signals.wakeup.signal() }

@@ -28,6 +28,12 @@ enum CheckCommand {
         for line in configuration.warnings(room: room, descriptors: limit) {
             complain("warning: \(line)")
         }
+        if words.options["--expand"] != nil {
+            let bytes = try readFile(path, what: "the configuration")
+            say("// \(path), written out.")
+            say(ConfigurationParser.expanded(bytes, file: path) ?? "")
+            return 0
+        }
         let nodes = configuration.pools.reduce(0) { $0 + $1.nodes.count }
         say(
             "\(path) is good: \(count(configuration.listeners.count, "listener")), "

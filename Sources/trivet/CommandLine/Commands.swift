@@ -46,10 +46,14 @@ enum Commands {
 
     static let checkSyntax = Syntax(
         name: "check", operands: ["CONFIG"],
+        options: [
+            Option(name: "--expand", help: "print what CONFIG stands for, its profile written out")
+        ],
         summary: "say what is wrong with CONFIG, all of it",
         help: """
             Reads CONFIG, tries the plugins it names, and says everything that is wrong, one line
             each: file:line:column: sentence. Opens no port. Exits with 0 if nothing is wrong, else 1.
+            Certificates and keys are read as well.
 
             Example: trivet check trivet.json5 && systemctl restart trivet
             """)
