@@ -16,6 +16,8 @@ package enum ProxyHeader {
         package var sourcePort: UInt16
         package var target: IPAddress
         package var targetPort: UInt16
+        /// The client came to the proxy by TLS.
+        package var isSecure = false
 
         package init(
             source: IPAddress, sourcePort: UInt16, target: IPAddress, targetPort: UInt16
@@ -25,6 +27,19 @@ package enum ProxyHeader {
             self.target = target
             self.targetPort = targetPort
         }
+    }
+
+    /// What is known of a client's TLS (section 2.2.5).
+    package struct TLSFacts: Sendable {
+        /// "TLSv1.3"; empty: another proxy had it.
+        package var version = ""
+        package var cipher = ""
+        /// The client's certificate, which was verified, in this handshake or in an earlier one.
+        package var commonName: [UInt8] = []
+        package var hasCertificate = false
+        package var isResumed = false
+
+        package init() {}
     }
 
     package enum Outcome: Equatable, Sendable {
@@ -48,7 +63,7 @@ package enum ProxyHeader {
     /// them (TLS facts, names) a few hundred.
     package static let longestBlock = 4096
     /// Bytes that `write` writes at most.
-    package static let room = longestLine
+    package static let room = 512
 
     private static let signature: [12 of UInt8] = [
         0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A,
@@ -154,27 +169,52 @@ package enum ProxyHeader {
         switch bytes[13] {
         case 0x11:
             guard count >= 12 else { break }
-            return .complete(
-                Ends(
-                    source: IPAddress(v4: UInt32(truncatingIfNeeded: number(bytes, 16, 4))),
-                    sourcePort: UInt16(truncatingIfNeeded: number(bytes, 24, 2)),
-                    target: IPAddress(v4: UInt32(truncatingIfNeeded: number(bytes, 20, 4))),
-                    targetPort: UInt16(truncatingIfNeeded: number(bytes, 26, 2))),
-                length: 16 + count)
+            let ends = Ends(
+                source: IPAddress(v4: UInt32(truncatingIfNeeded: number(bytes, 16, 4))),
+                sourcePort: UInt16(truncatingIfNeeded: number(bytes, 24, 2)),
+                target: IPAddress(v4: UInt32(truncatingIfNeeded: number(bytes, 20, 4))),
+                targetPort: UInt16(truncatingIfNeeded: number(bytes, 26, 2)))
+            return facts(bytes, 28, 16 + count, ends)
         case 0x21:
             guard count >= 36 else { break }
-            return .complete(
-                Ends(
-                    source: IPAddress(high: number(bytes, 16, 8), low: number(bytes, 24, 8)),
-                    sourcePort: UInt16(truncatingIfNeeded: number(bytes, 48, 2)),
-                    target: IPAddress(high: number(bytes, 32, 8), low: number(bytes, 40, 8)),
-                    targetPort: UInt16(truncatingIfNeeded: number(bytes, 50, 2))),
-                length: 16 + count)
+            let ends = Ends(
+                source: IPAddress(high: number(bytes, 16, 8), low: number(bytes, 24, 8)),
+                sourcePort: UInt16(truncatingIfNeeded: number(bytes, 48, 2)),
+                target: IPAddress(high: number(bytes, 32, 8), low: number(bytes, 40, 8)),
+                targetPort: UInt16(truncatingIfNeeded: number(bytes, 50, 2)))
+            return facts(bytes, 52, 16 + count, ends)
         default:
             return .complete(nil, length: 16 + count)
         }
         return .invalid("a header of the PROXY protocol that is shorter than its addresses")
     }
+
+    // PP2_TYPE_SSL, PP2_SUBTYPE_SSL_VERSION, PP2_SUBTYPE_SSL_CN, PP2_SUBTYPE_SSL_CIPHER
+    private static let (tls, tlsVersion, tlsName, tlsCipher) = (
+        UInt8(0x20), UInt8(0x21), UInt8(0x22), UInt8(0x23)
+    )
+
+    /// Section 2.2.1 and on: facts in vectors behind the addresses, of which one is of interest here.
+    private static func facts(
+        _ bytes: Span<UInt8>, _ start: Int, _ end: Int, _ ends: Ends
+    ) -> Outcome {
+        var ends = ends
+        var at = start
+        while at < end {
+            guard at + 3 <= end else { return .invalid(Self.malformed) }
+            let count = Int(number(bytes, at + 1, 2))
+            guard at + 3 + count <= end else { return .invalid(Self.malformed) }
+            if bytes[at] == tls {
+                guard count >= 5 else { return .invalid(Self.malformed) }
+                ends.isSecure = bytes[at + 3] & 1 == 1
+            }
+            at += 3 + count
+        }
+        return .complete(ends, length: end)
+    }
+
+    private static let malformed: StaticString =
+        "a header of the PROXY protocol whose facts do not fit into it"
 
     private static func number(_ bytes: Span<UInt8>, _ at: Int, _ width: Int) -> UInt64 {
         var value: UInt64 = 0
@@ -184,16 +224,17 @@ package enum ProxyHeader {
 
     // MARK: Writing
 
-    /// Writes a header; nil: we speak for ourselves. False, and nothing is written, if there are not
+    /// Writes a header; nil: we speak for ourselves. `facts`: nil: the client came without TLS. False, and nothing is written, if there are not
     /// `room` bytes left.
     @_lifetime(out: copy out)
     package static func write(
-        _ ends: Ends?, _ version: Version, to out: inout OutputSpan<UInt8>
+        _ ends: Ends?, _ version: Version, facts: TLSFacts? = nil,
+        to out: inout OutputSpan<UInt8>
     ) -> Bool {
         guard out.freeCapacity >= room else { return false }
         switch version {
         case .v1: writeLine(ends, to: &out)
-        case .v2: writeBlock(ends, to: &out)
+        case .v2: writeBlock(ends, facts, to: &out)
         }
         return true
     }
@@ -225,19 +266,30 @@ package enum ProxyHeader {
     }
 
     @_lifetime(out: copy out)
-    private static func writeBlock(_ ends: Ends?, to out: inout OutputSpan<UInt8>) {
+    private static func writeBlock(
+        _ ends: Ends?, _ facts: TLSFacts?, to out: inout OutputSpan<UInt8>
+    ) {
         for i in signature.indices { out.append(signature[i]) }
         guard let ends else {
             // LOCAL, without addresses.
             append(0x2000_0000, 4, to: &out)
             return
         }
+        // A version and a cipher are some bytes; a name of X.520 has 64 characters.
+        let parts = facts.map { facts in
+            [
+                (tlsVersion, Array(facts.version.utf8.prefix(32))),
+                (tlsName, Array(facts.commonName.prefix(256))),
+                (tlsCipher, Array(facts.cipher.utf8.prefix(64))),
+            ].filter { !$0.1.isEmpty }
+        }
+        let size = parts.map { $0.reduce(3 + 5) { $0 + 3 + $1.1.count } } ?? 0
         if ends.source.isV4 && ends.target.isV4 {
-            append(0x2111_000C, 4, to: &out)
+            append(0x2111_0000 + UInt64(12 + size), 4, to: &out)
             append(UInt64(ends.source.v4Bits), 4, to: &out)
             append(UInt64(ends.target.v4Bits), 4, to: &out)
         } else {
-            append(0x2121_0024, 4, to: &out)
+            append(0x2121_0000 + UInt64(36 + size), 4, to: &out)
             append(ends.source.high, 8, to: &out)
             append(ends.source.low, 8, to: &out)
             append(ends.target.high, 8, to: &out)
@@ -245,6 +297,17 @@ package enum ProxyHeader {
         }
         append(UInt64(ends.sourcePort), 2, to: &out)
         append(UInt64(ends.targetPort), 2, to: &out)
+        guard let facts, let parts else { return }
+        out.append(tls)
+        append(UInt64(size - 3), 2, to: &out)
+        // PP2_CLIENT_SSL, PP2_CLIENT_CERT_CONN, PP2_CLIENT_CERT_SESS
+        out.append(1 | (facts.hasCertificate ? facts.isResumed ? 4 : 6 : 0))
+        append(facts.hasCertificate ? 0 : 1, 4, to: &out)
+        for (kind, bytes) in parts {
+            out.append(kind)
+            append(UInt64(bytes.count), 2, to: &out)
+            for byte in bytes { out.append(byte) }
+        }
     }
 
     @_lifetime(out: copy out)

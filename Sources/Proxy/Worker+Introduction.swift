@@ -33,6 +33,7 @@ extension Worker {
     private mutating func meet(_ ends: ProxyHeader.Ends, _ client: Ref<Client>) {
         client.it.address = ends.source
         client.it.port = ends.sourcePort
+        client.it.isSecure = ends.isSecure
         var isTrusted = false
         for range in listeners[Int(client.it.listener)].plan.trusted
         where range.contains(ends.source) {
@@ -78,6 +79,9 @@ extension Worker {
                 source: client.it.address, sourcePort: client.it.port, target: target,
                 targetPort: here.port)
         }
-        _ = kit.scratch.write { ProxyHeader.write(ends, version, to: &$0) }
+        let facts =
+            client.it.link.transport.tls?.facts
+            ?? (client.it.isSecure ? ProxyHeader.TLSFacts() : nil)
+        _ = kit.scratch.write { ProxyHeader.write(ends, version, facts: facts, to: &$0) }
     }
 }

@@ -108,6 +108,47 @@ struct ProxyHeaderTests {
         #expect(changed(14, 0x10) == .invalid(""), "longer than is waited for")
     }
 
+    @Test("of version 2 say how the client came by TLS, in the protocol's own numbers")
+    func secure() {
+        var facts = ProxyHeader.TLSFacts()
+        facts.version = "TLSv1.3"
+        facts.cipher = "AES"
+        facts.commonName = Array("One".utf8)
+        facts.hasCertificate = true
+        for isResumed in [false, true] {
+            facts.isResumed = isResumed
+            let bytes = [UInt8](capacity: ProxyHeader.room) {
+                #expect(ProxyHeader.write(Self.v4, .v2, facts: facts, to: &$0))
+            }
+            let tlv: [UInt8] =
+                [0x20, 0, 27, isResumed ? 5 : 7, 0, 0, 0, 0] + [0x21, 0, 7] + Array("TLSv1.3".utf8)
+                + [0x22, 0, 3] + Array("One".utf8) + [0x23, 0, 3] + Array("AES".utf8)
+            #expect(Array(bytes[28...]) == tlv)
+            #expect(Int(bytes[15]) == 12 + tlv.count)
+            var ends = Self.v4
+            ends.isSecure = true
+            #expect(ProxyHeader.parse(bytes.span) == .complete(ends, length: bytes.count))
+            // Cut within the facts, with the length put right.
+            for cut in 29..<bytes.count where cut != 28 {
+                var short = Array(bytes[..<cut])
+                short[15] = UInt8(cut - 16)
+                #expect(ProxyHeader.parse(short.span) == .invalid(""), "\(cut)")
+            }
+        }
+        let bare = [UInt8](capacity: ProxyHeader.room) {
+            #expect(ProxyHeader.write(Self.v6, .v2, facts: ProxyHeader.TLSFacts(), to: &$0))
+        }
+        #expect(Array(bare[52...]) == [0x20, 0, 5, 1, 0, 0, 0, 1])
+        // Without TLS on the client's side.
+        var clear = bare
+        clear[55] = 0
+        #expect(ProxyHeader.parse(clear.span) == .complete(Self.v6, length: clear.count))
+        let line = [UInt8](capacity: ProxyHeader.room) {
+            #expect(ProxyHeader.write(Self.v4, .v1, facts: facts, to: &$0))
+        }
+        #expect(line == written(Self.v4, .v1))
+    }
+
     @Test("are written whole or not at all")
     func room() {
         let bytes = [UInt8](capacity: ProxyHeader.room - 1) {

@@ -103,8 +103,8 @@ struct ProfileTests {
         #expect(try cluster.served("tentacles") == ["wire1", "wire2", "wire3"])
         for server in 0..<3 { try cluster.set(server, "offline", isThen: "down") }
         #expect(try cluster.served("http") == ["503"])
-        let nobody = try cluster.client("tentacles")
-        _ = try nobody.waitForEnd()
+        // Broken off, perhaps before it is known to be there.
+        if let nobody = try? cluster.client("tentacles") { _ = try nobody.waitForEnd() }
         #expect(try poller.get("/").node == mine)
     }
 

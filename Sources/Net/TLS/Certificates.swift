@@ -66,12 +66,16 @@ final class Certificate: @unchecked Sendable {
             }
             unsafe library.GENERAL_NAMES_free(list)
         }
-        if !names.isEmpty { return names }
+        if !names.isEmpty || commonName.isEmpty { return names }
+        return [String(decoding: commonName, as: UTF8.self).lowercased()]
+    }
+
+    /// Of its subject, in whatever encoding; empty: it has none.
+    var commonName: [UInt8] {
         var room = [UInt8](repeating: 0, count: 256)
         let count = unsafe library.X509_NAME_get_text_by_NID(
             library.X509_get_subject_name(handle), NID.commonName, &room, 256)
-        if count > 0 { names.append(String(decoding: room.prefix(Int(count)), as: UTF8.self)) }
-        return names.map { $0.lowercased() }
+        return Array(room.prefix(max(0, Int(count))))
     }
 
     /// RSA, EC and so on, as OpenSSL numbers them.

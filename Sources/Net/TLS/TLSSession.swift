@@ -70,6 +70,7 @@ package final class TLSSession {
     private var pins: [[UInt8]] = []
     /// Of the client's certificate, in the form of RFC 4514 and in visible ASCII; empty: it showed none.
     package private(set) var subject: [UInt8] = []
+    private var commonName: [UInt8] = []
 
     // So much payload becomes ciphertext before it is sent: fits into the desk, and what is not sent into a
     // buffer, with the framing of its records.
@@ -217,7 +218,9 @@ package final class TLSSession {
         guard isServer, (origin as? TLSFront)?.asksClients ?? false,
             let handle = unsafe library.SSL_get1_peer_certificate(ssl)
         else { return }
-        subject = unsafe Array(Certificate(library, owning: handle).subject.utf8)
+        let shown = unsafe Certificate(library, owning: handle)
+        subject = Array(shown.subject.utf8)
+        commonName = shown.commonName
     }
 
     /// The handshake has failed on a client that spoke HTTP as it is.
@@ -238,6 +241,17 @@ package final class TLSSession {
     package var cipher: String {
         let cipher = unsafe library.SSL_get_current_cipher(ssl)
         return unsafe library.SSL_CIPHER_get_name(cipher).map { unsafe String(cString: $0) } ?? ""
+    }
+
+    /// What a node may be told of it.
+    package var facts: ProxyHeader.TLSFacts {
+        var facts = ProxyHeader.TLSFacts()
+        facts.version = version
+        facts.cipher = cipher
+        facts.commonName = commonName
+        facts.hasCertificate = !subject.isEmpty
+        facts.isResumed = isResumed
+        return facts
     }
 
     /// What the next connection to the same peer may take up; nil: nothing.

@@ -77,10 +77,14 @@ func readProxyHeader(_ bytes: [UInt8]) throws(Finding) {
     try expect(length > 0 && length <= bytes.count, "more bytes than there are")
     // What was understood is written so that it is understood again.
     for version in [ProxyHeader.Version.v1, .v2] {
+        // Version 1 has no word for TLS.
+        var told = ends
+        if version == .v1 { told?.isSecure = false }
+        let facts = told?.isSecure == true ? ProxyHeader.TLSFacts() : nil
         let again = [UInt8](capacity: ProxyHeader.room) {
-            _ = ProxyHeader.write(ends, version, to: &$0)
+            _ = ProxyHeader.write(told, version, facts: facts, to: &$0)
         }
-        let expected = ProxyHeader.Outcome.complete(ends, length: again.count)
+        let expected = ProxyHeader.Outcome.complete(told, length: again.count)
         try expect(ProxyHeader.parse(again.span) == expected, "not written as it was read")
     }
 }
