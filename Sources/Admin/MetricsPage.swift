@@ -233,6 +233,10 @@ enum MetricsPage {
             "trivet_pool_queue_timeouts_total", .counter,
             "Requests that no place came for in time."
         ) { $0.queueTimeouts }
+        out.family(
+            "trivet_pool_warnings", .gauge,
+            "What nodes say of themselves that does not go together, as two versions.",
+            pools.map { ([("pool", $0.name)], .whole(UInt64($0.warnings.count))) })
     }
 
     // MARK: Canaries and shadows
@@ -314,6 +318,15 @@ enum MetricsPage {
                 [("listener", listener.refusedFull), ("client", listener.refusedCrowded)].map {
                     ([("listener", listener.name), ("limit", $0)], .whole($1))
                 }
+            })
+        out.family(
+            "trivet_listener_handshakes_total", .counter,
+            "TLS handshakes of clients that have ended.",
+            listeners.flatMap { listener in
+                listener.handshakes.map { totals in
+                    [("full", totals.full), ("resumed", totals.resumed), ("failed", totals.failed)]
+                        .map { ([("listener", listener.name), ("outcome", $0)], .whole($1)) }
+                } ?? []
             })
     }
 

@@ -250,6 +250,13 @@ enum StatePage {
         json.member("max_connections", listener.connectionLimit.map(Double.init))
         json.member(
             "max_connections_per_client", listener.connectionLimitPerClient.map(Double.init))
+        if let handshakes = listener.handshakes {
+            json.member("handshakes") {
+                $0.member("full", handshakes.full)
+                $0.member("resumed", handshakes.resumed)
+                $0.member("failed", handshakes.failed)
+            }
+        }
         json.member("refused_connections") {
             $0.member("listener", listener.refusedFull)
             $0.member("client", listener.refusedCrowded)

@@ -90,6 +90,8 @@ struct Assembly {
         var pools = 0
         var instances = 0
         var listeners = 0
+        /// Listeners whose certificates are others.
+        var certificates = 0
         var nodesAdded = 0
         var nodesGone = 0
     }
@@ -174,9 +176,10 @@ extension Assembly {
         let goneRows = pools.values.flatMap(\.rows.rows).filter { !stay.contains($0) }
         changes.nodesGone = goneRows.count
         let secret = shared.sessionSecret
-        let fresh = try next.listen(
+        let (fresh, renewed) = try next.listen(
             configuration, sockets, places: rows.map(\.pool), seed: hash64(secret.span), shared)
         changes.listeners = fresh.count
+        changes.certificates = renewed
         let parts = shared.clocks.indices.map { worker in
             WorkerPart(
                 views: views[worker], gone: gone, goneRows: goneRows,
@@ -283,8 +286,9 @@ extension Assembly {
     private mutating func listen(
         _ configuration: Configuration, _ sockets: [ListenerSockets], places: [Int], seed: UInt64,
         _ shared: WorkerShared
-    ) throws(Refusal) -> [(number: Int, fds: [Int32])] {
+    ) throws(Refusal) -> (fresh: [(number: Int, fds: [Int32])], renewed: Int) {
         var fresh: [(Int, [Int32])] = []
+        var renewed = 0
         var present = Set<Int>()
         for (listener, sockets) in zip(configuration.listeners, sockets) {
             let known = listeners.indices.first {
@@ -307,6 +311,9 @@ extension Assembly {
                     Log.warning("listener \(listener.name): \(notice)")
                 }
                 plan.front = front?.tls
+                if let known, let before = listeners[known]?.front, before.tls !== front?.tls {
+                    renewed += 1
+                }
                 plan.handshakeTimeout = tls.handshakeTimeout
                 plan.handshakes = max(1, tls.maxHandshakes / shared.clocks.count)
             }
@@ -335,7 +342,7 @@ extension Assembly {
             // Places of pools that are gone lead nowhere; those that stay keep theirs.
             listeners[number]?.plan.routes.keep(pools: Set(places))
         }
-        return fresh
+        return (fresh, renewed)
     }
 }
 

@@ -22,6 +22,14 @@ final class ConnectionCount: Sendable {
         case crowded
     }
 
+    /// What came of a handshake.
+    enum Handshake {
+        case full
+        /// An earlier session was taken up.
+        case resumed
+        case failed
+    }
+
     /// What is kept of it until it leaves.
     struct Entry: Equatable {
         var verdict: Verdict
@@ -41,6 +49,9 @@ final class ConnectionCount: Sendable {
     private let tally: ClientTally
     private let full = Atomic<UInt64>(0)
     private let crowded = Atomic<UInt64>(0)
+    private let fullHandshakes = Atomic<UInt64>(0)
+    private let resumedHandshakes = Atomic<UInt64>(0)
+    private let failedHandshakes = Atomic<UInt64>(0)
     private let throttle = Throttle()
     private let throttlePerClient = Throttle()
 
@@ -111,6 +122,23 @@ final class ConnectionCount: Sendable {
     /// Connections that were refused, for either reason.
     var refused: (full: UInt64, crowded: UInt64) {
         (full.load(ordering: .relaxed), crowded.load(ordering: .relaxed))
+    }
+
+    /// A handshake of a client has ended.
+    func note(_ handshake: Handshake) {
+        switch handshake {
+        case .full: fullHandshakes.wrappingAdd(1, ordering: .relaxed)
+        case .resumed: resumedHandshakes.wrappingAdd(1, ordering: .relaxed)
+        case .failed: failedHandshakes.wrappingAdd(1, ordering: .relaxed)
+        }
+    }
+
+    /// Since the process started.
+    var handshakeTotals: HandshakeTotals {
+        HandshakeTotals(
+            full: fullHandshakes.load(ordering: .relaxed),
+            resumed: resumedHandshakes.load(ordering: .relaxed),
+            failed: failedHandshakes.load(ordering: .relaxed))
     }
 
     /// Says who was refused, but not every time. Monotonic nanoseconds.

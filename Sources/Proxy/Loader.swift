@@ -410,7 +410,10 @@ extension Assembly.Changes: CustomStringConvertible {
         }
         let parts = [
             count(pools, "pool"), count(instances, "strategy instance"),
-            count(listeners, "new listener"), nodesAdded == 0 ? nil : "\(nodesAdded) new nodes",
+            count(listeners, "new listener"),
+            certificates == 0
+                ? nil : "the certificates of \(count(certificates, "listener") ?? "")",
+            nodesAdded == 0 ? nil : "\(nodesAdded) new nodes",
             nodesGone == 0 ? nil : "\(nodesGone) nodes gone",
         ].compactMap { $0 }
         return parts.isEmpty ? "nothing differs" : parts.joined(separator: ", ")

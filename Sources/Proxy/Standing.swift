@@ -150,6 +150,9 @@ struct Standing: Sendable {
             let refused = listener.connections.refused
             status.refusedFull = refused.full
             status.refusedCrowded = refused.crowded
+            if status.protocolName == "https" {
+                status.handshakes = listener.connections.handshakeTotals
+            }
             return status
         }
         status.canaries = candidates.canaries

@@ -167,6 +167,20 @@ package struct CheckStatus: Sendable {
     }
 }
 
+/// Handshakes of a listener's clients.
+package struct HandshakeTotals: Equatable, Sendable {
+    package var full: UInt64 = 0
+    /// Those that took up a session.
+    package var resumed: UInt64 = 0
+    package var failed: UInt64 = 0
+
+    package init(full: UInt64 = 0, resumed: UInt64 = 0, failed: UInt64 = 0) {
+        self.full = full
+        self.resumed = resumed
+        self.failed = failed
+    }
+}
+
 package struct ListenerStatus: Sendable {
     package struct Route: Sendable {
         /// Nil: any.
@@ -190,6 +204,8 @@ package struct ListenerStatus: Sendable {
     /// had.
     package var refusedFull: UInt64 = 0
     package var refusedCrowded: UInt64 = 0
+    /// Nil: it has no TLS.
+    package var handshakes: HandshakeTotals?
 
     package init(
         name: String, address: String, pool: String?, connections: Int,

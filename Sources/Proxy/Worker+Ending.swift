@@ -314,7 +314,7 @@ extension Worker {
                 close(client: index)
             }
         case .handshake:
-            handshakes.noteFailure("it took too long")
+            failed(client, "it took too long")
             close(client: index)
         case .greeting, .hello, .lingering:
             close(client: index)

@@ -62,8 +62,8 @@ extension Worker {
         let listener = Int(client.it.listener)
         let limit = listeners[listener].plan.handshakes
         guard handshakes.count(listener) < limit else {
-            handshakes.noteFailure(
-                "\(limit) are in progress on this worker, the limit (max_handshakes)")
+            failed(
+                client, "\(limit) are in progress on this worker, the limit (max_handshakes)")
             close(client: index)
             return
         }
@@ -90,6 +90,8 @@ extension Worker {
         case .wait: return
         case .done:
             handshakes.leave(Int(client.it.listener))
+            listeners[Int(client.it.listener)].plan.connections.note(
+                session.isResumed ? .resumed : .full)
             client.it.phase = .head
             client.it.isSecure = true
             // The first request may have come along, and lies where no event will tell of it.
@@ -97,7 +99,7 @@ extension Worker {
             arm(index, after: listeners[Int(client.it.listener)].plan.headerTimeout)
             readHead(index)
         case .failed:
-            handshakes.noteFailure(session.reason)
+            failed(client, session.reason)
             if session.metPlainHTTP {
                 handshakes.leave(Int(client.it.listener))
                 client.it.phase = .head
@@ -109,6 +111,12 @@ extension Worker {
                 close(client: index)
             }
         }
+    }
+
+    /// A client's handshake has come to nothing.
+    mutating func failed(_ client: Ref<Client>, _ reason: String) {
+        handshakes.noteFailure(reason)
+        listeners[Int(client.it.listener)].plan.connections.note(.failed)
     }
 
     /// Failed handshakes are the clients' and strangers' doing, and many: told of now and then.

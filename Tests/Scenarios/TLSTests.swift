@@ -55,7 +55,7 @@ private final class Loop {
         }
         return """
             {
-              workers: 2,
+              workers: 2, admin: { address: "127.0.0.1:0" },
               listeners: [
                 { name: "plain", address: "127.0.0.1:0", pool: "round" },
                 { name: "secure", address: "127.0.0.1:\(secure)", pool: "octopus", \(listener)
@@ -313,6 +313,27 @@ struct TLSTests {
         #expect(try loop.nodes[0].stats().pings + loop.nodes[1].stats().pings > 0)
     }
 
+    @Test(
+        "a node's session is taken up by the next connection, and handshakes are counted as what they were"
+    )
+    func resumption() throws {
+        // Introduced connections are used once: each request has a handshake of its own.
+        let loop = try Loop(
+            listener: "proxy_protocol: true, trusted_proxies: ['127.0.0.1/32'],",
+            pool: "proxy_protocol: 'v2',")
+        // One connection stays with one worker, whose session it is.
+        let client = try loop.client()
+        for _ in 0..<5 { #expect(try client.get("/").status == 200) }
+        let line = try loop.trivet.process.waitForLine(containing: "admin on 127.0.0.1:")
+        let start = try #require(line.range(of: "admin on 127.0.0.1:")?.upperBound)
+        let admin = try #require(UInt16(line[start...].prefix { $0.isNumber }))
+        let metrics = try RawClient(port: admin, host: "127.0.0.1").get("/metrics").text
+        let name = "trivet_listener_handshakes_total{listener=\"secure\",outcome="
+        #expect(metrics.contains(name + "\"full\"} 1\n"))
+        #expect(metrics.contains(name + "\"resumed\"} 4\n"))
+        #expect(metrics.contains(name + "\"failed\"} 0\n"))
+    }
+
     // MARK: Change
 
     @Test(
@@ -336,7 +357,8 @@ struct TLSTests {
             try folder.write(TestCertificates.bytes("\(name).key"), to: "web-ec.key")
             let end = loop.trivet.process.lines.count
             loop.trivet.process.signal(SIGHUP)
-            try loop.trivet.process.waitForLine(containing: "reloaded", from: end)
+            try loop.trivet.process.waitForLine(
+                containing: "reloaded: the certificates of 1 listener", from: end)
             let subject = name == "node" ? "CN=node.example.com" : "CN=web.example.com"
             #expect(try shown().contains("subject: \(subject)"))
         }
