@@ -16,6 +16,35 @@ struct CannedResponseTests {
         }.map(text)
     }
 
+    @Test("a redirect leads to the same place by https")
+    func redirect() {
+        func location(_ host: String, _ target: String, port: UInt16 = 443) -> String? {
+            let (host, target) = (latin(host), latin(target))
+            return written { out in
+                CannedResponse.writeRedirect(
+                    status: 301, host: host.span, port: port, target: target.span, close: false,
+                    date: Span(), to: &out)
+            }.map(text)
+        }
+        func answer(_ place: String) -> String {
+            "HTTP/1.1 301 Moved Permanently\r\nLocation: \(place)\r\nContent-Length: 0\r\n\r\n"
+        }
+        #expect(location("a.example", "/b?c=d") == answer("https://a.example/b?c=d"))
+        #expect(location("a.example:80", "/") == answer("https://a.example/"))
+        #expect(location("a.example:80", "", port: 8443) == answer("https://a.example:8443/"))
+        #expect(location("[::1]:80", "?q") == answer("https://[::1]/?q"))
+        #expect(location("[::1]", "*") == answer("https://[::1]/*"))
+        let host = latin("a")
+        for capacity in 0..<60 {
+            #expect(
+                written(capacity: capacity) { out in
+                    CannedResponse.writeRedirect(
+                        status: 308, host: host.span, port: 443, target: host.span, close: true,
+                        date: Span(), to: &out)
+                } == nil)
+        }
+    }
+
     @Test("a refusal says why in plain text")
     func whole() {
         #expect(

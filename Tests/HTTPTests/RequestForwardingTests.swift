@@ -88,6 +88,39 @@ struct RequestForwardingTests {
         #expect(secure == "GET / HTTP/1.1\r\nHost: a\r\n" + added(proto: "https"))
     }
 
+    @Test("whom a client's certificate is for is ours to say, however a client spells it")
+    func clientSubject() {
+        let input =
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Client-Cert-Subject: CN=1\r\n"
+            + "x_client_cert_SUBJECT: CN=2\r\nX-Client_Cert-Subject:\r\nX-Client-Cert-Subjects: kept\r\n"
+            + "Connection: X-Client-Cert-Subject\r\n\r\n"
+        #expect(
+            forwarded(input)
+                == "GET / HTTP/1.1\r\nHost: a\r\nX-Client-Cert-Subjects: kept\r\n" + added())
+        // A trusted proxy has had the TLS, unless we have.
+        #expect(
+            forwarded(input, trusted: true)?.contains("X-Client-Cert-Subject: CN=1\r\n") == true)
+        let bytes = latin(input)
+        var head = RequestHead()
+        guard case .complete = head.parse(bytes.span) else {
+            Issue.record("not parsed")
+            return
+        }
+        let subject = latin("CN=One")
+        for trusted in [false, true] {
+            let facts = ForwardingFacts(
+                client: IPAddress(v4: 0xC000_0207), secure: true, trusted: trusted,
+                passUpgrade: false)
+            let all = written { out in
+                head.writeForwarded(
+                    bytes.span, facts: facts, subject: subject.span, to: &out)
+            }.map(text)
+            #expect(all?.contains("X-Client-Cert-Subject: CN=One\r\n") == true)
+            #expect(all?.contains("CN=1") == false && all?.contains("CN=2") == false)
+            #expect(all?.contains("X-Forwarded-Proto: https\r\n") == true)
+        }
+    }
+
     @Test("an HTTP/1.0 client's request is a good HTTP/1.1 one for the node")
     func oldClients() {
         let input = latin("POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")

@@ -19,6 +19,39 @@ struct ResponseForwardingTests {
                 + "Trailer: T\r\nX-Forwarded-For: kept\r\nVia: 1.0 p\r\nContent-Length: 3\r\n\r\n")
     }
 
+    @Test("browsers are told once to come by https, by us if we are to")
+    func strictTransport() {
+        let bytes = latin(
+            "HTTP/1.1 200 OK\r\nstrict-transport-security: max-age=1\r\nContent-Length: 0\r\n\r\n")
+        var head = ResponseHead()
+        guard
+            case .complete = head.parse(
+                bytes.span, requestMethod: .get, upgradePassed: false, seen: 0)
+        else {
+            Issue.record("not parsed")
+            return
+        }
+        for (line, expected) in [
+            (nil, "strict-transport-security: max-age=1\r\n"),
+            (
+                StrictTransportLine(seconds: 60, subdomains: false),
+                "Strict-Transport-Security: max-age=60\r\n"
+            ),
+            (
+                StrictTransportLine(seconds: 60, subdomains: true),
+                "Strict-Transport-Security: max-age=60; includeSubDomains\r\n"
+            ),
+        ] {
+            let facts = ResponseFacts(
+                clientMinorVersion: 1, closeConnection: false, framing: .length(0),
+                passUpgrade: false, strictTransport: line)
+            let all = written { out in
+                head.writeForwarded(bytes.span, facts: facts, to: &out)
+            }.map(text)
+            #expect(all == "HTTP/1.1 200 OK\r\n" + expected + "Content-Length: 0\r\n\r\n")
+        }
+    }
+
     @Test("the version is ours, and the connection is what the client can understand")
     func versions() {
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
