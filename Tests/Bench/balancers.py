@@ -1,9 +1,9 @@
 """The balancers and the nodes behind them: their configurations, equal as far as they can be.
 
 Each has one worker (or --workers), kept-alive connections on both sides, round robin, no access
-log, no health checks, and four listeners: `web` before nodes that give a small answer, `bulk` before
-nodes that take uploads and send downloads, and both again with TLS in front, by one ECDSA
-certificate, tickets on, no other cache. Where a default would put a peer at a
+log, no health checks, and five listeners: `web` before nodes that give a small answer, `bulk` before
+nodes that take uploads and send downloads, both again with TLS in front, by one ECDSA
+certificate, tickets on, no other cache, and `web` again for connections as they are. Where a default would put a peer at a
 disadvantage in this setting, it is changed, and the reason stands beside the line.
 """
 
@@ -15,6 +15,9 @@ import subprocess
 import processes
 
 
+# What nginx passes connections on with: a package of its own in Debian (libnginx-mod-stream).
+STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
+
 # What listeners with TLS show; a client of them does not verify.
 CERTIFICATE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                            "Fixtures", "TLS", "web-ec")
@@ -24,17 +27,17 @@ class Balancer:
     """One balancer under test: how to start it, and its ports."""
 
     def __init__(self, name, setting, web_port, bulk_port, label=None, web_nodes=None,
-                 logs=False, sticky=False, secure=None):
+                 logs=False, sticky=False, further=None):
         """`label` names a second one of the kind, which has files of its own. It may have other
-        nodes, an access log, and sessions that stay with their node by a cookie. `secure`: the
-        ports of the listeners with TLS, `web` and `bulk`."""
+        nodes, an access log, and sessions that stay with their node by a cookie. `further`:
+        the ports of the listeners with TLS, `web` and `bulk`, and of that for connections."""
         self.name = name
         self.web_nodes = web_nodes or setting.web_nodes
         self.logs = logs
         self.sticky = sticky
         self.web_port = web_port
         self.bulk_port = bulk_port
-        self.secure = secure or processes.free_ports(2, first=23_000)
+        *self.secure, self.wire_port = further or processes.free_ports(3, first=23_000)
         self.setting = setting
         self.folder = os.path.join(setting.scratch, f"{name}-{label}" if label else name)
         self.files = self.folder if label else setting.out
@@ -111,6 +114,12 @@ def nginx(one):
             "    }",
         ]
     lines.append("}")
+    if os.path.exists(STREAM_MODULE):
+        lines.insert(0, f"load_module {STREAM_MODULE};")
+        lines += ["stream {", "    upstream wire {"]
+        lines += [f"        server 127.0.0.1:{port};" for port in one.web_nodes]
+        lines += ["    }", f"    server {{ listen 127.0.0.1:{one.wire_port} backlog=4096;",
+                  "        proxy_timeout 1h; proxy_pass wire; }", "}"]
     file = os.path.join(one.files, "nginx.conf")
     command = [find("nginx"), "-p", one.folder, "-e", "stderr", "-c", file]
     return "\n".join(lines) + "\n", file, command
@@ -159,6 +168,9 @@ def haproxy(one):
             lines.append("    cookie session insert indirect nocache")
         lines += [f"    server n{i} 127.0.0.1:{node}" + (f" cookie n{i}" if one.sticky else "")
                   for i, node in enumerate(nodes, 1)]
+    lines += ["listen wire", "    mode tcp", f"    bind 127.0.0.1:{one.wire_port} backlog 4096",
+              "    balance roundrobin"]
+    lines += [f"    server n{i} 127.0.0.1:{node}" for i, node in enumerate(one.web_nodes, 1)]
     file = os.path.join(one.files, "haproxy.cfg")
     # -W: a master and a worker, as its service runs it; -db: in the foreground.
     return "\n".join(lines) + "\n", file, [find("haproxy"), "-W", "-db", "-f", file]
@@ -186,6 +198,9 @@ def trivet(one):
         configuration["listeners"] += [
             {"name": f"{name}-tls", "address": f"127.0.0.1:{port}", "pool": name,
              "tls": {"certificates": [pair]}} for name, port in zip(pools, one.secure)]
+        configuration["listeners"].append(
+            {"name": "wire", "address": f"127.0.0.1:{one.wire_port}", "pool": "web",
+             "protocol": "tcp"})
     if one.logs:
         configuration["access_log"] = os.path.join(one.folder, "access.log")
     if one.sticky:

@@ -56,7 +56,7 @@ class Window:
                            "foreign": max(0.0, cores - self.cpu) / limit}
 
 
-def wrk(one, connections, seconds, close, secure=False):
+def wrk(one, connections, seconds, close, kind="web"):
     setting = one.setting
     threads = min(connections, len(setting.load_cores))
     command = [balancers.find("wrk"), "-t", str(threads), "-c", str(connections),
@@ -64,8 +64,9 @@ def wrk(one, connections, seconds, close, secure=False):
                "-s", os.path.join(setting.sources, "report.lua")]
     if close:
         command += ["-H", "Connection: close"]
-    command.append(f"https://127.0.0.1:{one.secure[0]}/" if secure
-                   else f"http://127.0.0.1:{one.web_port}/")
+    command.append({"web": f"http://127.0.0.1:{one.web_port}/",
+                    "tls": f"https://127.0.0.1:{one.secure[0]}/",
+                    "tcp": f"http://127.0.0.1:{one.wire_port}/"}[kind])
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
     for line in done.stdout.splitlines():
         if line.startswith("JSON "):
@@ -73,11 +74,11 @@ def wrk(one, connections, seconds, close, secure=False):
     raise RuntimeError(f"wrk printed no figures: {done.stdout}{done.stderr}")
 
 
-def requests(connections, close=False, secure=False):
+def requests(connections, close=False, kind="web"):
     def measure(one):
-        wrk(one, connections, 1, close, secure)
+        wrk(one, connections, 1, close, kind)
         with Window(one) as window:
-            seen = wrk(one, connections, one.setting.seconds, close, secure)
+            seen = wrk(one, connections, one.setting.seconds, close, kind)
         count = max(1, seen["requests"])
         return {
             "cpu_us": window.cpu / count * 1e6,
@@ -310,7 +311,10 @@ WORKS = {
     "download-1": ("download, 1 stream", bulk("download", 1)),
     "download-16": ("download, 16 streams", bulk("download", 16)),
     "chunked-1": ("chunked upload, 1 stream", bulk("chunked", 1)),
-    "tls-64": ("TLS, small GET, 64 connections", requests(64, secure=True)),
+    "tcp-64": ("connections as they are, small GET on 64", requests(64, kind="tcp")),
+    "tcp-new": ("connections as they are, a new one for each GET",
+                requests(64, close=True, kind="tcp")),
+    "tls-64": ("TLS, small GET, 64 connections", requests(64, kind="tls")),
     "tls-new": ("TLS, full handshake each", lambda one: handshakes(one, "-new")),
     "tls-resumed": ("TLS, session taken up", lambda one: handshakes(one, "-reuse")),
     "tls-upload": ("TLS, upload, 1 stream", secure_upload),

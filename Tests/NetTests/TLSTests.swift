@@ -224,6 +224,18 @@ private final class Conversation {
             #expect(
                 String(decoding: known.server.subject, as: UTF8.self)
                     == "O=Trivet\\, the tests,CN=Client One")
+            // A resumed handshake shows no certificate, and it is known all the same.
+            #expect(try known.say([1], from: known.server, to: known.client) == [1])
+            let again = try Conversation(
+                front, try behind("client"), peer: peer("web.example.com"),
+                former: known.client.former)
+            known.client.close()
+            #expect(again.shakeHands() == (.done, .done))
+            #expect(again.client.isResumed)
+            #expect(again.server.subject == known.server.subject)
+            let facts = again.server.facts
+            #expect(String(decoding: facts.commonName, as: UTF8.self) == "Client One")
+            #expect(facts.hasCertificate && facts.isResumed && facts.version == "TLSv1.3")
             let unknown = try Conversation(front, try behind(), peer: peer("web.example.com"))
             #expect(unknown.shakeHands().1 == (isRequired ? .failed : .done))
             #expect(unknown.server.subject.isEmpty)

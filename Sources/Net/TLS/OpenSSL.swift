@@ -159,6 +159,7 @@ final class OpenSSL: @unchecked Sendable {
     let EVP_sha256: @convention(c) () -> Handle?
     let EVP_CIPHER_fetch:
         @convention(c) (Handle?, UnsafePointer<CChar>?, UnsafePointer<CChar>?) -> Handle?
+    let EVP_CIPHER_free: @convention(c) (Handle?) -> Void
     let EVP_EncryptInit_ex:
         @convention(c) (Handle?, Handle?, Handle?, UnsafePointer<UInt8>?, UnsafePointer<UInt8>?) ->
             Int32
@@ -294,6 +295,7 @@ final class OpenSSL: @unchecked Sendable {
         unsafe EVP_PKEY_get_base_id = try find(crypto, "EVP_PKEY_get_base_id")
         unsafe EVP_sha256 = try find(crypto, "EVP_sha256")
         unsafe EVP_CIPHER_fetch = try find(crypto, "EVP_CIPHER_fetch")
+        unsafe EVP_CIPHER_free = try find(crypto, "EVP_CIPHER_free")
         unsafe EVP_EncryptInit_ex = try find(crypto, "EVP_EncryptInit_ex")
         unsafe EVP_DecryptInit_ex = try find(crypto, "EVP_DecryptInit_ex")
         unsafe EVP_MAC_CTX_set_params = try find(crypto, "EVP_MAC_CTX_set_params")

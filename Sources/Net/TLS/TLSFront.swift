@@ -116,6 +116,8 @@ package final class TLSFront: @unchecked Sendable {
         }
     }
 
+    deinit { unsafe library.EVP_CIPHER_free(ticketCipher) }
+
     private struct Entry {
         let pair: Pair
         let chain: [Certificate]
