@@ -106,7 +106,7 @@ struct TLSTests {
         }
         // The node is told that the client in front of it came by TLS.
         #expect(try client.get("/echo").text.lowercased().contains("x-forwarded-proto: https"))
-        let size = 50_000_000
+        let size = 20_000_000
         try client.send(
             "POST /api/packages/raw HTTP/1.1\r\nHost: test\r\nContent-Length: \(size)\r\n\r\n")
         try client.send(Pattern.bytes(size))

@@ -60,7 +60,6 @@ package final class TLSFront: @unchecked Sendable {
         self.library = library
         self.tickets = tickets
         asksClients = clients != nil
-        unsafe ticketCipher = library.EVP_CIPHER_fetch(nil, "AES-256-CBC", nil)
         var notices: [String] = []
         var entries: [Entry] = []
         for pair in pairs {
@@ -110,6 +109,8 @@ package final class TLSFront: @unchecked Sendable {
             }
         }
         unsafe self.staples = staples
+        // Nothing is refused from here on: what is not made whole is not unmade either.
+        unsafe ticketCipher = library.EVP_CIPHER_fetch(nil, "AES-256-CBC", nil)
         let me = unsafe Unmanaged.passUnretained(self).toOpaque()
         for context in [first] + made.values {
             unsafe _ = library.SSL_CTX_set_ex_data(context.handle, 0, me)
