@@ -70,7 +70,8 @@ private final class Loop {
             """
     }
 
-    func client() throws -> RawClient { try RawClient(port: port) }
+    /// Patient enough for a sanitizer.
+    func client() throws -> RawClient { try RawClient(port: port, within: 60) }
 
     /// Runs curl against the listener with TLS, as web.example.com.
     func curl(_ words: [String], path: String = "/") throws -> (exit: Child.Exit, output: String) {
