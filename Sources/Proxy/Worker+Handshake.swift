@@ -134,8 +134,11 @@ extension Worker {
         let upstream = upstreams.at(upstreamIndex)
         let index = clients.at(upstream.it.client).it.exchange
         let exchange = exchanges.at(index)
+        // A reload may have taken the node meanwhile: nobody knows any more how it is known.
         let row = Int(exchange.it.row)
-        guard let behind = settings[Int(exchange.it.pool)].behind, let peer = peers[row] else {
+        guard row < peers.count, let peer = peers[row],
+            let behind = settings[Int(exchange.it.pool)].behind
+        else {
             connectFailed(index)
             return
         }
@@ -174,9 +177,11 @@ extension Worker {
             sendHead(index, headIsParsed: false)
         case .failed:
             let row = Int(exchanges[index].row)
-            // What it is not known by any more is not offered again.
-            formers[row] = nil
-            tell(of: row, session.reason)
+            if row < formers.count {
+                // What it is not known by any more is not offered again.
+                formers[row] = nil
+                tell(of: row, session.reason)
+            }
             connectFailed(index, insecure: true)
         }
     }
@@ -197,7 +202,9 @@ extension Worker {
         upstream.it.hasLeftFormer = true
         let row = Int(upstream.it.row)
         guard upstream.it.row != .max, upstream.it.isConnected, let peer = peers[row],
-            let behind = settings[Int(upstream.it.pool)].behind, let former = session.former
+            let behind = settings[Int(upstream.it.pool)].behind,
+            // What was judged by other rules, before a reload, says nothing under these.
+            session.wasJudged(by: behind, as: peer), let former = session.former
         else { return }
         formers[row] = Former(former: former, peer: peer, behind: behind)
     }

@@ -245,6 +245,17 @@ private final class Conversation {
         }
     }
 
+    @Test("what was judged by some rules is not taken for what others would have said")
+    func rules() throws {
+        let (behind, other) = (try behind(), try behind())
+        let talk = try Conversation(try front(["web-ec"]), behind, peer: peer("web.example.com"))
+        #expect(talk.shakeHands() == (.done, .done))
+        #expect(talk.client.wasJudged(by: behind, as: peer("web.example.com")))
+        #expect(!talk.client.wasJudged(by: other, as: peer("web.example.com")))
+        #expect(!talk.client.wasJudged(by: behind, as: peer("node.example.com")))
+        #expect(!talk.client.wasJudged(by: behind, as: peer("web.example.com", [[1]])))
+    }
+
     // MARK: Sessions
 
     private func root(_ byte: UInt8, period: UInt64 = 100) -> TicketRoot {

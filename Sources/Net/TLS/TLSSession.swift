@@ -67,7 +67,8 @@ package final class TLSSession {
     package private(set) var reason = ""
     /// What was wrong with which certificate.
     private var complaint = ""
-    private var pins: [[UInt8]] = []
+    /// Whom we speak to, as far as that was said.
+    private var peer: TLSBehind.Peer?
     /// Of the client's certificate, in the form of RFC 4514 and in visible ASCII; empty: it showed none.
     package private(set) var subject: [UInt8] = []
     private var commonName: [UInt8] = []
@@ -109,7 +110,7 @@ package final class TLSSession {
     private static let (hostName, wholeLabels) = (Int32(55), UInt32(4))
 
     func expect(_ peer: TLSBehind.Peer, verifies: Bool) {
-        pins = peer.fingerprints
+        self.peer = peer
         if let name = peer.name, !peer.isAddress {
             var text = Array(name.utf8CString)
             unsafe text.withUnsafeMutableBytes {
@@ -200,7 +201,7 @@ package final class TLSSession {
 
     /// A pinned certificate is compared; all others OpenSSL has judged.
     private func isWhoItShould() -> Bool {
-        guard !pins.isEmpty else { return true }
+        guard let pins = peer?.fingerprints, !pins.isEmpty else { return true }
         guard let handle = unsafe library.SSL_get1_peer_certificate(ssl) else {
             reason = "the node shows no certificate"
             return false
@@ -252,6 +253,11 @@ package final class TLSSession {
         facts.hasCertificate = !subject.isEmpty
         facts.isResumed = isResumed
         return facts
+    }
+
+    /// Whether these are the rules under which it is with whom it is.
+    package func wasJudged(by behind: TLSBehind, as peer: TLSBehind.Peer) -> Bool {
+        origin === behind && self.peer == peer
     }
 
     /// What the next connection to the same peer may take up; nil: nothing.
