@@ -102,7 +102,10 @@ package final class TLSSession {
         }
     }
 
-    deinit { unsafe library.SSL_free(ssl) }
+    deinit {
+        desk.pool.reclaim(&kept)
+        unsafe library.SSL_free(ssl)
+    }
 
     // MARK: Before the handshake
 
@@ -472,6 +475,10 @@ package final class TLSSession {
             let count = min(memory.count, early.count - earlyTaken)
             unsafe memory.copyBytes(from: early[earlyTaken..<earlyTaken + count])
             earlyTaken += count
+            if earlyTaken == early.count {
+                early = []
+                earlyTaken = 0
+            }
             isDry = false
             return Int32(count)
         }
