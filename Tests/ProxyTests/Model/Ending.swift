@@ -134,6 +134,8 @@ extension Stage {
     /// When the clients have gone, so has all that was there for them, without any time passing.
     private func judgeAbsence() {
         for client in clients { client.close(reset: true) }
+        // Who has closed, and still had something to say by TLS that nobody took, is gone as well.
+        room.desk?.end()
         var rounds = 0
         while rounds < 200 && worker.clients.count > 0 {
             rounds += 1
