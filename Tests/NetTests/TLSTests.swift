@@ -210,6 +210,8 @@ private final class Conversation {
             try front(["node"]), try behind(), peer: peer("node.example.com", [pin]))
         #expect(bad.shakeHands().0 == .failed)
         #expect(bad.client.reason.contains("is not pinned"))
+        // Nor is there anything left for whoever uses the desk next.
+        #expect(bad.there.isClean)
     }
 
     @Test("clients show who they are where that is asked for")

@@ -150,7 +150,8 @@ package final class TLSSession {
         let code = result == 1 ? 0 : unsafe library.SSL_get_error(ssl, result)
         if result == 1 {
             guard isWhoItShould() else {
-                hasFailed = true
+                // Our last flight, with whatever certificate we have, is not for a stranger.
+                _ = fail()
                 return .failed
             }
             isEstablished = true
