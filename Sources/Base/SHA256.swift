@@ -81,6 +81,28 @@ package struct SHA256: Sendable {
         return text
     }
 
+    /// The other way round, in either case. Nil for anything but two digits a byte.
+    package static func bytes(ofHex text: String) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        var high: UInt8?
+        for character in text.utf8 {
+            let digit: UInt8
+            switch character {
+            case 48...57: digit = character - 48
+            case 65...70: digit = character - 55
+            case 97...102: digit = character - 87
+            default: return nil
+            }
+            if let whole = high {
+                bytes.append(whole << 4 | digit)
+                high = nil
+            } else {
+                high = digit
+            }
+        }
+        return high == nil ? bytes : nil
+    }
+
     private mutating func digestBlock() {
         let bytes = block
         Self.digest(unsafe bytes.span.bytes, from: 0, blocks: 1, into: &state)

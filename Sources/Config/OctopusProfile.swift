@@ -159,7 +159,10 @@ struct OctopusProfile {
 
     /// Where clients come, by name; nil: nowhere.
     private func listeningPorts(_ fields: Fields, _ reader: inout Reader) -> [String: Int] {
-        var ports = ["http": 80, "https": 443, "tentacles": 10943, "grpc": 8443]
+        var ports = [
+            "http": Service.web.port, "https": 443, "tentacles": Service.tentacles.port,
+            "grpc": Service.grpc.port,
+        ]
         guard let node = fields["ports"],
             let given = reader.object(node, "\"ports\"", keys: ports.keys.sorted())
         else { return ports }

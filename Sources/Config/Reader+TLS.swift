@@ -169,16 +169,8 @@ extension Reader {
         var result: [[UInt8]] = []
         for node in list(fields, "fingerprints") {
             guard let text = text(node, "a fingerprint in \(fields.what)") else { continue }
-            let digits = text.utf8.filter { $0 != UInt8(ascii: ":") }
-            var sum: [UInt8] = []
-            var rest = digits[...]
-            while let high = rest.first.flatMap(Self.digit),
-                let low = rest.dropFirst().first.flatMap(Self.digit)
-            {
-                sum.append(high << 4 | low)
-                rest = rest.dropFirst(2)
-            }
-            if sum.count == 32, rest.isEmpty {
+            let sum = SHA256.bytes(ofHex: text.filter { $0 != ":" })
+            if let sum, sum.count == 32 {
                 result.append(sum)
             } else {
                 complain(
@@ -188,14 +180,5 @@ extension Reader {
             }
         }
         return result
-    }
-
-    private static func digit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case 48...57: byte - 48
-        case 65...70: byte - 55
-        case 97...102: byte - 87
-        default: nil
-        }
     }
 }

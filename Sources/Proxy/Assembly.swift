@@ -150,14 +150,14 @@ extension Assembly {
             }
             changes.nodesAdded += rows.rows.count { !(before?.rows.rows.contains($0) ?? false) }
             next.pools[pool.name] = state
-            probed.append(probing)
             var settings = PoolSettings(pool)
             settings.behind = state.behind?.tls
-            probed[probed.count - 1].proxyHeader = settings.proxyHeader
-            probed[probed.count - 1].leaders = pool.nodes.map { node in
+            probing.proxyHeader = settings.proxyHeader
+            probing.leaders = pool.nodes.map { node in
                 node.healthOf.map { seats[$0.pool].rows[$0.node] }
             }
-            probed[probed.count - 1].drainsIf = pool.nodes.map(\.drainsIf)
+            probing.drainsIf = pool.nodes.map(\.drainsIf)
+            probed.append(probing)
             plans.append(
                 PoolPlan(
                     rows: rows, settings: settings,

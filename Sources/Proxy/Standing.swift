@@ -81,6 +81,7 @@ struct Standing: Sendable {
             status.connectionLimitPerClient = listener.maxConnectionsPerClient
             status.protocolName =
                 listener.protocolKind == .tcp ? "tcp" : listener.tls == nil ? "http" : "https"
+            status.handshakes = listener.tls.map { _ in HandshakeTotals() }
             status.routes = listener.routes.map {
                 ListenerStatus.Route(
                     host: $0.host, path: $0.path, pool: configuration.pools[$0.pool].name)
@@ -150,7 +151,7 @@ struct Standing: Sendable {
             let refused = listener.connections.refused
             status.refusedFull = refused.full
             status.refusedCrowded = refused.crowded
-            if status.protocolName == "https" {
+            if status.handshakes != nil {
                 status.handshakes = listener.connections.handshakeTotals
             }
             return status

@@ -186,9 +186,8 @@ extension Worker {
         }
     }
 
-    private mutating func tell(of row: Int, _ reason: String) {
-        guard insecurityToldAt == 0 || now &- insecurityToldAt >= 10_000_000_000 else { return }
-        insecurityToldAt = now
+    private func tell(of row: Int, _ reason: String) {
+        guard insecurities.pass(now: now) != nil else { return }
         Log.warning(
             "node \(nodeNames[row]): no TLS could be agreed on: \(reason) (such failures are told of "
                 + "every 10 s)")

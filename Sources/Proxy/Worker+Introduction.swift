@@ -5,9 +5,6 @@ import Base
 import Net
 
 extension Worker {
-    // How often it is told that connections do not begin as they should, in nanoseconds.
-    private static let tellingPause: UInt64 = 10_000_000_000
-
     /// Reads the header that a proxy in front sends first, and goes on with whoever it speaks for.
     mutating func readGreeting(_ index: UInt32) {
         let client = clients.at(index)
@@ -56,9 +53,8 @@ extension Worker {
         }
     }
 
-    private mutating func complain(of client: Ref<Client>, _ sentence: StaticString) {
-        guard greetingToldAt == 0 || now &- greetingToldAt >= Self.tellingPause else { return }
-        greetingToldAt = now
+    private func complain(of client: Ref<Client>, _ sentence: StaticString) {
+        guard greetings.pass(now: now) != nil else { return }
         let plan = listeners[Int(client.it.listener)].plan
         Log.warning(
             "listener \(plan.name): a connection of the trusted proxy \(client.it.peer) begins with "
@@ -79,9 +75,12 @@ extension Worker {
                 source: client.it.address, sourcePort: client.it.port, target: target,
                 targetPort: here.port)
         }
+        // Version 1 has no word for them.
         let facts =
-            client.it.link.transport.tls?.facts
-            ?? (client.it.isSecure ? ProxyHeader.TLSFacts() : nil)
+            version == .v1
+            ? nil
+            : client.it.link.transport.tls?.facts
+                ?? (client.it.isSecure ? ProxyHeader.TLSFacts() : nil)
         _ = kit.scratch.write { ProxyHeader.write(ends, version, facts: facts, to: &$0) }
     }
 }

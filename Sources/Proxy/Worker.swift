@@ -69,11 +69,11 @@ struct Worker: ~Copyable {
     var isDraining = false
     /// When it is looked again whether clients can be taken; 0: they are.
     var acceptRestsUntil: UInt64 = 0
-    /// When it was last said that a proxy in front did not say whom a connection is for.
-    var greetingToldAt: UInt64 = 0
-    /// The same of nodes with which there is no TLS.
-    var insecurityToldAt: UInt64 = 0
-    /// Handshakes of clients that are in progress, and those of either side that came to nothing.
+    /// For saying that a proxy in front did not say whom a connection is for.
+    let greetings = Throttle()
+    /// For saying that there is no TLS with a node.
+    let insecurities = Throttle()
+    /// Handshakes of clients that are in progress, and those that came to nothing.
     var handshakes = HandshakeCount()
     /// Who is let go, a few at a time.
     var farewell = Farewell()

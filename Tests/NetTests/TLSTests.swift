@@ -201,7 +201,7 @@ private final class Conversation {
 
     @Test("a pinned certificate is believed whatever else it is, and no other one")
     func pins() throws {
-        let pin = try bytes(ofHex: TestCertificates.fingerprint("self.crt"))
+        let pin = try #require(SHA256.bytes(ofHex: TestCertificates.fingerprint("self.crt")))
         let good = try Conversation(
             try front(["self"]), try behind(), peer: peer("node.example.com", [pin]))
         #expect(good.shakeHands() == (.done, .done))
@@ -464,12 +464,5 @@ private final class Conversation {
         #expect(try refusal(wrong).hasPrefix("noise.crt holds no certificate that can be read ("))
         let old = try front(["expired"])
         #expect(old.notices == ["the certificate in expired.crt has expired"])
-    }
-
-    private func bytes(ofHex text: String) throws -> [UInt8] {
-        let digits = Array(text.utf8)
-        return stride(from: 0, to: digits.count, by: 2).compactMap {
-            UInt8(String(decoding: digits[$0..<$0 + 2], as: UTF8.self), radix: 16)
-        }
     }
 }

@@ -30,6 +30,18 @@ package final class ReservedPort: Sendable {
         number = UInt16(bigEndian: address.sin_port)
     }
 
+    /// Listens on it after all, as somebody who takes connections and says nothing.
+    package func listen() throws {
+        guard Glibc.listen(fd, 8) == 0 else { throw TestFailure("nobody can listen there") }
+    }
+
+    /// The descriptor of the next connection, which is the caller's to close. After `listen`.
+    package func accept() throws -> Int32 {
+        var wait = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
+        guard unsafe poll(&wait, 1, 30_000) == 1 else { throw TestFailure("nobody came") }
+        return Glibc.accept(fd, nil, nil)
+    }
+
     deinit { _ = close(fd) }
 }
 

@@ -30,27 +30,18 @@ package enum TestCertificates {
     }
 
     private static func decoded(_ base64: String) -> [UInt8] {
-        var bytes: [UInt8] = []
-        var bits = 0
-        var held = 0
-        for byte in base64.utf8 {
-            let digit: Int
+        let text = base64.utf8.compactMap { byte -> UInt8? in
             switch byte {
-            case UInt8(ascii: "A")...UInt8(ascii: "Z"): digit = Int(byte) - 65
-            case UInt8(ascii: "a")...UInt8(ascii: "z"): digit = Int(byte) - 71
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = Int(byte) + 4
-            case UInt8(ascii: "+"): digit = 62
-            case UInt8(ascii: "/"): digit = 63
-            default: continue
+            case UInt8(ascii: "+"): UInt8(ascii: "-")
+            case UInt8(ascii: "/"): UInt8(ascii: "_")
+            case UInt8(ascii: "="), UInt8(ascii: "\n"): nil
+            default: byte
             }
-            bits = bits << 6 | digit
-            held += 6
-            guard held >= 8 else { continue }
-            held -= 8
-            bytes.append(UInt8(truncatingIfNeeded: bits >> held))
-            bits &= 1 << held - 1
         }
-        return bytes
+        var bytes = [UInt8](repeating: 0, count: text.count)
+        var room = bytes.mutableSpan
+        let count = Base64URL.decode(text.span, into: &room) ?? 0
+        return Array(bytes.prefix(count))
     }
 
     /// SHA-256 of a certificate in DER, as `fingerprints` wants it.

@@ -65,8 +65,6 @@ final class OpenSSL: @unchecked Sendable {
     let SSL_CTX_set_session_id_context:
         @convention(c) (Handle?, UnsafePointer<UInt8>?, UInt32) -> Int32
     let SSL_CTX_set_timeout: @convention(c) (Handle?, Int) -> Int
-    let SSL_CTX_set_num_tickets: @convention(c) (Handle?, Int) -> Int32
-    let SSL_CTX_set_default_read_buffer_len: @convention(c) (Handle?, Int) -> Void
     let SSL_CTX_set_ex_data: @convention(c) (Handle?, Int32, UnsafeMutableRawPointer?) -> Int32
     let SSL_CTX_get_ex_data: @convention(c) (Handle?, Int32) -> UnsafeMutableRawPointer?
     let SSL_new: @convention(c) (Handle?) -> Handle?
@@ -106,7 +104,6 @@ final class OpenSSL: @unchecked Sendable {
     let CRYPTO_malloc:
         @convention(c) (Int, UnsafePointer<CChar>?, Int32) -> UnsafeMutableRawPointer?
     let ERR_clear_error: @convention(c) () -> Void
-    let ERR_get_error: @convention(c) () -> UInt
     let ERR_peek_last_error: @convention(c) () -> UInt
     let ERR_reason_error_string: @convention(c) (UInt) -> UnsafePointer<CChar>?
     let BIO_get_new_index: @convention(c) () -> Int32
@@ -213,9 +210,6 @@ final class OpenSSL: @unchecked Sendable {
         unsafe SSL_CTX_add_client_CA = try find(ssl, "SSL_CTX_add_client_CA")
         unsafe SSL_CTX_set_session_id_context = try find(ssl, "SSL_CTX_set_session_id_context")
         unsafe SSL_CTX_set_timeout = try find(ssl, "SSL_CTX_set_timeout")
-        unsafe SSL_CTX_set_num_tickets = try find(ssl, "SSL_CTX_set_num_tickets")
-        unsafe SSL_CTX_set_default_read_buffer_len = try find(
-            ssl, "SSL_CTX_set_default_read_buffer_len")
         unsafe SSL_CTX_set_ex_data = try find(ssl, "SSL_CTX_set_ex_data")
         unsafe SSL_CTX_get_ex_data = try find(ssl, "SSL_CTX_get_ex_data")
         unsafe SSL_new = try find(ssl, "SSL_new")
@@ -251,7 +245,6 @@ final class OpenSSL: @unchecked Sendable {
         unsafe SSL_CIPHER_get_name = try find(ssl, "SSL_CIPHER_get_name")
         unsafe CRYPTO_malloc = try find(crypto, "CRYPTO_malloc")
         unsafe ERR_clear_error = try find(crypto, "ERR_clear_error")
-        unsafe ERR_get_error = try find(crypto, "ERR_get_error")
         unsafe ERR_peek_last_error = try find(crypto, "ERR_peek_last_error")
         unsafe ERR_reason_error_string = try find(crypto, "ERR_reason_error_string")
         unsafe BIO_get_new_index = try find(crypto, "BIO_get_new_index")

@@ -2,6 +2,7 @@
 // a certificate of its own. Everything is decided when it is made; a reload makes another one, and
 // connections keep theirs.
 
+import Base
 import Glibc
 
 /// What one listener's TLS is. Immutable. [any]
@@ -157,9 +158,10 @@ package final class TLSFront: @unchecked Sendable {
             try context.trust(authorities)
             for authority in authorities {
                 unsafe _ = library.SSL_CTX_add_client_CA(handle, authority.handle)
-                policy = zip(policy + policy, authority.fingerprint).map { $0 ^ $1 }
+                policy += authority.fingerprint
             }
-            policy = Array(policy.prefix(30)) + [clients.isRequired ? 1 : 0]
+            policy.append(clients.isRequired ? 1 : 0)
+            policy = SHA256.digest(policy.span)
             // SSL_VERIFY_PEER, SSL_VERIFY_FAIL_IF_NO_PEER_CERT
             unsafe library.SSL_CTX_set_verify(
                 handle, clients.isRequired ? 3 : 1, TLSSession.noteVerdict)

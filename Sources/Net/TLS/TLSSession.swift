@@ -2,6 +2,7 @@
 // where it goes out with one call; what the socket does not take is kept here, so that a write never waits
 // inside OpenSSL and need not be repeated with the same bytes.
 
+import Base
 import Glibc
 
 /// Where the connections of one thread lay their ciphertext before it is sent. Owned by that thread.
@@ -188,8 +189,7 @@ package final class TLSSession {
         let place = library.SSL_get_ex_data_X509_STORE_CTX_idx()
         let ssl = unsafe OpaquePointer(library.X509_STORE_CTX_get_ex_data(store, place))
         let bio = unsafe library.SSL_get_rbio(ssl)
-        guard let me = unsafe library.BIO_get_data(bio) else { return isGood }
-        let session = unsafe Unmanaged<TLSSession>.fromOpaque(me).takeUnretainedValue()
+        guard let session = unsafe TLSSocket.session(bio, library) else { return isGood }
         let code = unsafe Int(library.X509_STORE_CTX_get_error(store))
         let why = unsafe library.X509_verify_cert_error_string(code).map {
             unsafe String(cString: $0)
@@ -213,9 +213,9 @@ package final class TLSSession {
         let shown = unsafe Certificate(library, owning: handle)
         let sum = shown.fingerprint
         if pins.contains(sum) { return true }
-        let hex = sum.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         reason =
-            "the certificate of \(shown.subject) has the fingerprint \(hex), which is not pinned"
+            "the certificate of \(shown.subject) has the fingerprint \(SHA256.hex(sum)), which is not "
+            + "pinned"
         return false
     }
 
@@ -521,7 +521,8 @@ enum TLSSocket {
     // BIO_CTRL_EOF, BIO_CTRL_FLUSH
     private static let (end, flush) = (Int32(2), Int32(11))
 
-    private static func session(_ bio: OpenSSL.Handle?, _ library: OpenSSL) -> TLSSession? {
+    /// Whose it is.
+    fileprivate static func session(_ bio: OpenSSL.Handle?, _ library: OpenSSL) -> TLSSession? {
         guard let me = unsafe library.BIO_get_data(bio) else { return nil }
         return unsafe Unmanaged<TLSSession>.fromOpaque(me).takeUnretainedValue()
     }

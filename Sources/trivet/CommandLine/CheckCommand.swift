@@ -7,7 +7,8 @@ import Proxy
 enum CheckCommand {
     static func run(_ words: Words) throws(Failure) -> Int32 {
         let path = words.operands[0]
-        let review = try ConfigurationFile.review(path)
+        let bytes = try readFile(path, what: "the configuration")
+        let review = try PluginReview(ConfigurationParser.read(bytes, file: path))
         var complaints = review.complaints
         if let draft = review.draft {
             do throws(Failure) {
@@ -29,7 +30,6 @@ enum CheckCommand {
             complain("warning: \(line)")
         }
         if words.options["--expand"] != nil {
-            let bytes = try readFile(path, what: "the configuration")
             say("// \(path), written out.")
             say(ConfigurationParser.expanded(bytes, file: path) ?? "")
             return 0

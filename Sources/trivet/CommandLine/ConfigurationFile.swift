@@ -20,12 +20,6 @@ enum ConfigurationFile {
         if let configuration = reading.configuration { return configuration }
         throw .input(try PluginReview(reading).complaints)
     }
-
-    /// Reads a file and tries its plugins, whatever is wrong with it.
-    static func review(_ path: String) throws(Failure) -> PluginReview {
-        let bytes = try readFile(path, what: "the configuration")
-        return try PluginReview(ConfigurationParser.read(bytes, file: path))
-    }
 }
 
 extension Keyring {

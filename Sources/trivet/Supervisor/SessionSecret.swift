@@ -23,14 +23,7 @@ struct SessionSecret: Equatable, Sendable {
 
     /// As it goes over the order line. Nil for anything but 64 hexadecimal digits.
     init?(hex text: String) {
-        let digits = Array(text.utf8)
-        guard digits.count == 2 * Self.length else { return nil }
-        var bytes: [UInt8] = []
-        for index in 0..<Self.length {
-            let pair = String(decoding: digits[2 * index..<2 * index + 2], as: UTF8.self)
-            guard !pair.hasPrefix("+"), let byte = UInt8(pair, radix: 16) else { return nil }
-            bytes.append(byte)
-        }
+        guard let bytes = SHA256.bytes(ofHex: text), bytes.count == Self.length else { return nil }
         self.bytes = bytes
     }
 
