@@ -11,11 +11,17 @@ let strict: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
+/// A release build of the host's modules sees through their borders. Without this flag, the optimizer does not
+/// inline what uses anything internal to its module, so that `Buffer.isEmpty` is a call: 13 % fewer
+/// instructions a request (Tests/Bench/path), 2 % less CPU. Nothing imports them for testing in release.
+let host: [SwiftSetting] =
+    strict + [.unsafeFlags(["-enable-testing"], .when(configuration: .release))]
+
 /// A module of the host: `Sources/<name>`.
 func module(_ name: String, uses: [Target.Dependency], exclude: [String] = []) -> Target {
     .target(
         name: name, dependencies: uses, path: "Sources/\(name)", exclude: exclude,
-        swiftSettings: strict)
+        swiftSettings: host)
 }
 
 /// A bundled plugin: `Plugins/<folder>`, built into `libtrivet-<name>.so`, by which name the host
@@ -134,7 +140,7 @@ let package = Package(
             dependencies: [
                 "Admin", "Proxy", "Net", "HTTP", "Balance", "Loading", "Config", "Base", "CLinux",
             ],
-            path: "Sources/trivet", swiftSettings: strict),
+            path: "Sources/trivet", swiftSettings: host),
 
         // What proves it.
         .target(
