@@ -91,7 +91,7 @@ def plot(facts, results, names):
         '<text x="20" y="28" font-size="16" font-weight="bold">'
         + escape(" · ".join(short(name, facts["versions"][name]) for name in names)) + "</text>",
         '<text x="20" y="48" fill="#555">' + escape(
-            f'{facts["processor"]} · Linux {facts["kernel"]} · {facts["workers"]} worker(s) · '
+            f'{facts["processor"]} · Linux {facts["kernel"]}, {facts["congestion_control"]} · {facts["workers"]} worker(s) · '
             f'{facts["rounds"]} rounds of {facts["seconds"]} s · shorter is better') + "</text>",
     ]
     for index, (work, figure) in enumerate(panels):
