@@ -153,7 +153,8 @@ public struct Node: ~Escapable {
 public struct Load: Sendable {
     /// Requests that this worker has running there, exactly.
     public let inFlight: UInt32
-    /// The same on all workers; the other workers' share is at most 1 ms old.
+    /// The same on all workers; the other workers' share is at most 1 ms old, and 1 ms more for each
+    /// further 512 of the pool's nodes times workers.
     public let inFlightAll: UInt32
     /// Picks on this worker, since it started.
     public let picks: UInt64

@@ -8,6 +8,9 @@ extension PoolView {
     /// The other workers' counters are taken in when they are older than this, in nanoseconds: what
     /// the ABI promises for `in_flight_all`.
     private static let gatherPeriod: UInt64 = 1_000_000
+    /// So many words of nodes times workers at a time: 25 us at most. A large pool takes several turns, or else
+    /// 10,000 nodes on eight workers would leave no time for requests.
+    private static let gatherLimit = 512
 
     /// An attempt begins to use a node. Goes with one `ended`. [worker]
     package func began(_ node: UInt32) {
@@ -121,24 +124,32 @@ extension PoolView {
         }
         let workers = unsafe state.pointee.workers
         if unsafe workers == 1 && state.pointee.hasGathered { return }
+        let count = unsafe state.pointee.hasGathered ? Self.gatherLimit / workers : nodeCount
         unsafe state.pointee.hasGathered = true
         unsafe state.pointee.gatheredAt = now
-        for node in 0..<nodeCount {
-            var inFlight: UInt64 = 0
-            var latency = LatencyMean(now: now)
-            for worker in 0..<workers {
-                let cell = unsafe cells[node].first + worker * BoardLayout.Cell.words
-                if unsafe cell != cells[node].own {
-                    inFlight &+= unsafe cell[BoardLayout.Cell.inFlight].load(ordering: .relaxed)
-                }
-                unsafe latency.add(
-                    cell[BoardLayout.Cell.latency].load(ordering: .relaxed),
-                    at: cell[BoardLayout.Cell.latencyAt].load(ordering: .relaxed))
-            }
-            unsafe cells[node].others = UInt32(clamping: inFlight)
-            unsafe loads[node].in_flight_all = cells[node].others &+ loads[node].in_flight
-            unsafe loads[node].latency_ns = latency.value
+        var node = unsafe state.pointee.gatherFrom
+        for _ in 0..<min(max(count, 1), nodeCount) {
+            gather(node, workers, now)
+            node = node + 1 < nodeCount ? node + 1 : 0
         }
+        unsafe state.pointee.gatherFrom = node
+    }
+
+    private func gather(_ node: Int, _ workers: Int, _ now: UInt64) {
+        var inFlight: UInt64 = 0
+        var latency = LatencyMean(now: now)
+        for worker in 0..<workers {
+            let cell = unsafe cells[node].first + worker * BoardLayout.Cell.words
+            if unsafe cell != cells[node].own {
+                inFlight &+= unsafe cell[BoardLayout.Cell.inFlight].load(ordering: .relaxed)
+            }
+            unsafe latency.add(
+                cell[BoardLayout.Cell.latency].load(ordering: .relaxed),
+                at: cell[BoardLayout.Cell.latencyAt].load(ordering: .relaxed))
+        }
+        unsafe cells[node].others = UInt32(clamping: inFlight)
+        unsafe loads[node].in_flight_all = cells[node].others &+ loads[node].in_flight
+        unsafe loads[node].latency_ns = latency.value
     }
 
     // This worker alone writes its words, so a load and a store are enough.

@@ -86,6 +86,8 @@ package struct PoolView: ~Copyable {
         var generation: UInt32 = 0
         var seenVersion: UInt64
         var gatheredAt: UInt64 = 0
+        /// The node that is gathered next.
+        var gatherFrom = 0
         var rebuiltAt: UInt64 = 0
         var isAnyStale = false
         var hasGathered = false

@@ -33,6 +33,24 @@ struct PoolViewCountTests {
         #expect(load(one, 1).in_flight == 0 && load(one, 1).in_flight_all == 2)
     }
 
+    @Test("loads of a large pool are taken in by and by, so that no pick waits for all of them")
+    func inFlightOfMany() throws {
+        let ground = try Ground(tiers: Array(repeating: 0, count: 600), workers: 2)
+        let one = try ground.view(worker: 0)
+        let other = try ground.view(worker: 1)
+        _ = one.pick()
+        for node in 0..<600 { other.began(UInt32(node)) }
+        func known() -> [Int] { (0..<600).filter { load(one, $0).in_flight_all == 1 } }
+        var turns: [[Int]] = []
+        for _ in 0..<3 {
+            ground.clock.now += 1_000_000
+            _ = one.pick()
+            turns.append(known())
+        }
+        // 256 nodes of two workers a turn.
+        #expect(turns == [Array(0..<256), Array(0..<512), Array(0..<600)])
+    }
+
     @Test("failures are what the node failed at, not what the client gave up")
     func failures() throws {
         let ground = try Ground(tiers: [0])
