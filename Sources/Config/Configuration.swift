@@ -37,6 +37,9 @@ package struct Configuration: Sendable {
     package var group: Placed<String>?
     package var admin: AdminAddress?
     package var logLevel = Log.Level.info
+    /// Of all that is written, whatever its layout and comments: two that differ in it say something
+    /// else somewhere.
+    package var fingerprint: UInt64 = 0
 
     package init(file: String) { self.file = file }
 

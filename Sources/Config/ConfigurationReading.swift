@@ -48,7 +48,8 @@ package enum ConfigurationParser {
             return ConfigurationReading(draft: nil, diagnostics: [error])
         }
         var reader = Reader(file: file)
-        let configuration = reader.configuration(root)
+        var configuration = reader.configuration(root)
+        configuration.fingerprint = hash64(root.encoded())
         return ConfigurationReading(draft: configuration, diagnostics: reader.diagnostics)
     }
 }

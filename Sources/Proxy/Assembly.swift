@@ -94,6 +94,8 @@ struct Assembly {
         var certificates = 0
         var nodesAdded = 0
         var nodesGone = 0
+        /// Something is written otherwise.
+        var settings = false
     }
 }
 

@@ -251,7 +251,7 @@ final class Loader: @unchecked Sendable {
         _ configuration: Configuration, _ catalogue: Catalogue, _ sockets: [ListenerSockets],
         _ accessLog: Int32, _ keyring: Keyring
     ) throws(Refusal) -> Assembly.Changes {
-        let next: Assembly.Next
+        var next: Assembly.Next
         standing.withLock { $0.note(catalogue.libraries, for: assembly.number + 1) }
         do throws(Refusal) {
             next = try assembly.next(
@@ -262,6 +262,7 @@ final class Loader: @unchecked Sendable {
             shared.board.sweep()
             throw error
         }
+        next.changes.settings = configuration.fingerprint != self.configuration.fingerprint
         // Nothing can be refused from here on. The new nodes are asked first, so that a pool which is
         // new serves as soon as it is there.
         firstRoundLimit = Self.limit(of: configuration)
@@ -403,7 +404,7 @@ final class Loader: @unchecked Sendable {
 }
 
 extension Assembly.Changes: CustomStringConvertible {
-    /// "2 pools, 4 instances, 1 node more": what differs, or that nothing does.
+    /// "2 pools, 4 instances, 1 node more": what is made anew; if nothing is, whether anything differs.
     var description: String {
         func count(_ number: Int, _ thing: String) -> String? {
             number == 0 ? nil : "\(number) \(thing)\(number == 1 ? "" : "s")"
@@ -413,9 +414,10 @@ extension Assembly.Changes: CustomStringConvertible {
             count(listeners, "new listener"),
             certificates == 0
                 ? nil : "the certificates of \(count(certificates, "listener") ?? "")",
-            nodesAdded == 0 ? nil : "\(nodesAdded) new nodes",
-            nodesGone == 0 ? nil : "\(nodesGone) nodes gone",
+            count(nodesAdded, "new node"),
+            count(nodesGone, "node").map { $0 + " gone" },
         ].compactMap { $0 }
-        return parts.isEmpty ? "nothing differs" : parts.joined(separator: ", ")
+        guard parts.isEmpty else { return parts.joined(separator: ", ") }
+        return settings ? "settings alone" : "nothing differs"
     }
 }

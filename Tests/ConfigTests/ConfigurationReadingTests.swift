@@ -41,6 +41,18 @@ import Testing
         }
         """
 
+    @Test func `layout and comments make no other configuration, and any value does`() throws {
+        func fingerprint(_ text: String) throws -> UInt64 {
+            try #require(read(text).configuration).fingerprint
+        }
+        let plain = withPoolKeys("retries: 1")
+        let usual = try fingerprint(plain)
+        #expect(
+            try fingerprint("// Ours.\n" + plain.replacing("retries: 1", with: "'retries' :\n1"))
+                == usual)
+        #expect(try fingerprint(withPoolKeys("retries: 2")) != usual)
+    }
+
     @Test func `everything that can be written arrives in the model`() throws {
         let reading = read(Self.octopus, file: "/etc/trivet/trivet.json5")
         #expect(reading.diagnostics == [])

@@ -287,7 +287,7 @@ struct ReloadTests {
         let spare = try ReservedPort()
         let second = #", { name: "second", address: "127.0.0.1:\#(spare.number)", pool: "p" }"#
         let said = try reload(configuration(Array(nodes.dropFirst()), extra: second))
-        #expect(said.contains("1 nodes gone") && said.contains("1 new listener"))
+        #expect(said.contains("1 node gone") && said.contains("1 new listener"))
         let seen = try Set((0..<20).compactMap { _ in try keptAlive.get("/").node })
         #expect(seen == ["node2", "node3"])
         let other = try RawClient(port: spare.number)
@@ -310,6 +310,10 @@ struct ReloadTests {
             return seen.count == 3 ? seen : nil
         }
         #expect(back.contains("node1"))
+        // What only sets a time is no less taken over, and said; a comment is nothing.
+        let slower = configuration(nodes).replacing("100ms", with: "90ms")
+        #expect(try reload(slower).contains("reloaded: settings alone"))
+        #expect(try reload("// as it was\n" + slower).contains("reloaded: nothing differs"))
         let refused = try folder.write(
             configuration(nodes).replacing("workers: 2", with: "workers: 3"), to: "trivet.json5")
         let (exit, output, error) = try Trivet.run(["reload", refused])
