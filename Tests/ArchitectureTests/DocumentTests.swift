@@ -3,12 +3,18 @@
 import Testing
 
 @Suite struct DocumentTests {
-    /// The suites and tests that the last cells of a document's tables name: a suite by its word, each of
-    /// its tests by a word in backticks behind it.
-    private static func named(in document: String) -> [(suite: String, test: String?)] {
+    /// The last cells of a document's tables, without those of headings.
+    private static func cells(of document: String) -> [Substring] {
+        document.split(separator: "\n").filter { $0.hasPrefix("| ") }
+            .compactMap { $0.split(separator: "|").last }
+            .filter { $0 != " tests " && $0 != " --- " }
+    }
+
+    /// The suites and tests that cells name: a suite by its word, each of its tests by a word in
+    /// backticks behind it.
+    private static func named(in cells: [Substring]) -> [(suite: String, test: String?)] {
         var found: [(suite: String, test: String?)] = []
-        for row in document.split(separator: "\n") where row.hasPrefix("| ") {
-            guard let cell = row.split(separator: "|").last else { continue }
+        for cell in cells {
             var suite: String?
             for word in cell.split(whereSeparator: { $0 == " " || $0 == "," }) {
                 if word.hasSuffix("Tests") {
@@ -25,7 +31,9 @@ import Testing
     @Test("Each rule of HTTP that is claimed has the test it names")
     func rules() throws {
         let files = try SourceTree.files(in: "Tests", ending: "Tests.swift")
-        let named = Self.named(in: try SourceTree.text(of: "Sources/HTTP/README.md"))
+        let cells = Self.cells(of: try SourceTree.text(of: "Sources/HTTP/README.md"))
+        for cell in cells { #expect(cell.contains("Tests"), "\(cell): a rule that nothing tests") }
+        let named = Self.named(in: cells)
         #expect(named.count > 60)
         for (suite, test) in named {
             guard let file = files.first(where: { $0.hasSuffix("/\(suite).swift") }) else {
