@@ -16,7 +16,7 @@ final class Conversation: @unchecked Sendable {
     private var pending: [UInt8] = []
 
     init(port: UInt16) throws {
-        fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
@@ -152,8 +152,9 @@ final class TestNode: Sendable {
         _ = fcntl(listener, F_SETFL, 0)
         thread = try Thread("node") {
             while true {
-                let fd = accept(listener, nil, nil)
-                if fd < 0 { return }
+                // Not for the children of other tests: an end would wait for theirs.
+                guard case .connection(let fd, _) = Socket.accept(listener) else { return }
+                _ = fcntl(fd, F_SETFL, 0)
                 let conversation = try? Thread("conversation") {
                     try? serve(Conversation(accepted: fd))
                 }

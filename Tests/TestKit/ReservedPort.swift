@@ -39,7 +39,7 @@ package final class ReservedPort: Sendable {
     package func accept() throws -> Int32 {
         var wait = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
         guard unsafe poll(&wait, 1, 30_000) == 1 else { throw TestFailure("nobody came") }
-        return Glibc.accept(fd, nil, nil)
+        return clinux_accept4(fd, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
     }
 
     deinit { _ = close(fd) }
